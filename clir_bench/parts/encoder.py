@@ -1,0 +1,284 @@
+"""Text encoders through sentence-transformers, fed by batches of a token budget.
+
+Texts are tokenised once, sorted by tokens (characters mislead across scripts) and batched so that rows times longest stays within the
+budget: little padding, and batches that fit the cache of a CPU. Token vectors are pooled and normalised in float32 whatever the weights' dtype.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers.utils import logging as transformers_logging
+
+from clir_bench.collection import FloatArray
+from clir_bench.errors import ModelError
+from clir_bench.parts.progress import bar
+from clir_bench.vectors import Batch, Role, checked
+
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names SentenceTransformer.encode_document looks for, in its order
+_ROW_LIMIT = 1024
+_WEIGHTS = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What a submission says of an encoder. ``weights_bytes`` is the size of the weight files."""
+
+    revision: str
+    pooling: str
+    normalize: bool
+    dim: int
+    max_tokens: int
+    dtype: str
+    query_prompt: str
+    document_prompt: str
+    parameters: int
+    weights_bytes: int | None
+    licence: str | None
+
+
+class SentenceEncoder:
+    """A sentence-transformers model as an encoder. ``model`` is a hub name or a folder; no code of the model's repository is run."""
+
+    def __init__(
+        self,
+        model: str,
+        revision: str | None = None,
+        *,
+        protocol: Literal["native", "paper"] = "native",
+        dtype: str = "float32",
+        max_tokens: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        device: str | None = None,
+        batch_tokens: int | None = None,
+        limit: int = 512,
+        progress: bool = False,
+    ) -> None:
+        self.model_name, self.protocol, self.dtype, self._progress = model, protocol, dtype, progress
+        try:
+            self.model = _load(model, revision, protocol, dtype, device)
+        except Exception as error:
+            raise ModelError(_cannot_load(model, revision, error)) from error
+        own = self.model.max_seq_length
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        if max_tokens and positions and max_tokens > positions:
+            raise ModelError(f"{model}: max_tokens is {max_tokens}, but the model has {positions} positions")
+        self.max_tokens = max_tokens or (limit if protocol == "paper" else min(own or limit, limit))
+        if positions:
+            self.max_tokens = min(self.max_tokens, positions - 2 if _roberta(self.model) else positions)
+        self.model.max_seq_length = self.max_tokens
+        self.prompts: dict[Role, str] = {
+            "query": self._own_prompt(("query",)) if query_prompt is None else query_prompt,
+            "document": self._own_prompt(_DOCUMENT_PROMPTS) if document_prompt is None else document_prompt,
+        }
+        for module in list(self.model)[1:]:
+            module.float()
+        self.model.eval()
+        on_cpu = self.model.device.type == "cpu"
+        self.batch_tokens = batch_tokens or (2048 if on_cpu else 65536)
+        self.revision = self._revision(revision)
+
+    @property
+    def dim(self) -> int:
+        """Components of an embedding."""
+        return int(self.model.get_embedding_dimension() or 0)
+
+    def identity(self, role: Role) -> dict[str, str | int]:
+        """All that decides an embedding beside the text: the key of a cache."""
+        return {
+            "model": self.model_name if not Path(self.model_name).is_dir() else "folder",
+            "revision": self.revision,
+            "protocol": self.protocol,
+            "pooling": self.pooling,
+            "dtype": self.dtype,
+            "prompt": self.prompts[role],
+            "max_tokens": self.max_tokens,
+        }
+
+    @cached_property
+    def pooling(self) -> str:
+        """The modules after the transformer, as ``mean+Normalize``."""
+        return "+".join(str(m.pooling_mode) if isinstance(m, Pooling) else type(m).__name__ for m in list(self.model)[1:])
+
+    def facts(self) -> EncoderFacts:
+        """What a submission says of this encoder."""
+        folder = _snapshot(self.model_name, self.revision)
+        sizes = [f.stat().st_size for f in folder.rglob("*") if f.suffix in _WEIGHTS] if folder else []
+        return EncoderFacts(
+            revision=self.revision,
+            pooling=self.pooling,
+            normalize=True,
+            dim=self.dim,
+            max_tokens=self.max_tokens,
+            dtype=self.dtype,
+            query_prompt=self.prompts["query"],
+            document_prompt=self.prompts["document"],
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            weights_bytes=sum(sizes) or None,
+            licence=_licence(folder),
+        )
+
+    def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
+        """The work in batches, longest texts first; the division depends on the texts and the budget only."""
+        prompt = self.prompts[role]
+        ids = self._token_ids(texts, prompt)
+        lengths = [len(x) for x in ids]
+        order = sorted(range(len(texts)), key=lambda i: (-lengths[i], texts[i]))
+        fast = self._fast_features(texts, ids, prompt, role)
+        while order:
+            rows = order[: min(_ROW_LIMIT, max(1, self.batch_tokens // max(1, lengths[order[0]])))]
+            order = order[len(rows) :]
+
+            def encode(rows: list[int] = rows) -> FloatArray:
+                features = fast([ids[i] for i in rows]) if fast else self.model.preprocess([texts[i] for i in rows], prompt=prompt or None, task=role)
+                return self._forward(features, role)
+
+            yield Batch(rows, encode)
+
+    def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
+        """Embeddings of the texts, float32 [texts, dim], L2-normalised. Raises ModelError for NaN or zero vectors, naming the texts."""
+        return gather(self.batches(texts, role), texts, self.dim, f"{role} texts", self._progress)
+
+    @torch.inference_mode()
+    def _forward(self, features: dict[str, Any], role: Role) -> FloatArray:
+        device = self.model.device
+        features = {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in features.items()}
+        for module in self.model:
+            features = module(features, task=role) if type(module).__name__ == "Router" else module(features)
+            if isinstance(features.get("token_embeddings"), torch.Tensor):
+                features["token_embeddings"] = features["token_embeddings"].float()
+        vectors = features["sentence_embedding"].float()
+        return np.asarray(torch.nn.functional.normalize(vectors, dim=-1, eps=1e-30).cpu().numpy(), np.float32)
+
+    def _token_ids(self, texts: Sequence[str], prompt: str) -> list[list[int]]:
+        backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
+        if backend is None:  # a slow tokeniser: lengths by its own words, features by preprocess
+            return [[0] * len(self.model.tokenizer.tokenize(prompt + text)[: self.max_tokens]) for text in texts]
+        backend.enable_truncation(self.max_tokens)
+        backend.no_padding()
+        found: list[list[int]] = []
+        with bar("tokenising", len(texts), "text", self._progress and len(texts) > 20_000) as progress:
+            for start in range(0, len(texts), 4096):
+                part = [prompt + text for text in texts[start : start + 4096]]
+                found += [encoding.ids for encoding in backend.encode_batch_fast(part)]
+                progress.update(len(part))
+        return found
+
+    def _fast_features(self, texts: Sequence[str], ids: list[list[int]], prompt: str, role: Role) -> Callable[[list[list[int]]], dict[str, Any]] | None:
+        """A builder of features from token ids, if on a sample it gives exactly what the model's own preprocess gives; else None."""
+        tokenizer = self.model.tokenizer
+        if not texts or not isinstance(self.model[0], Transformer) or getattr(tokenizer, "pad_token_id", None) is None:
+            return None
+        left = tokenizer.padding_side == "left"
+
+        def build(rows: list[list[int]]) -> dict[str, Any]:
+            longest = max(map(len, rows))
+            tokens = torch.full((len(rows), longest), tokenizer.pad_token_id)
+            mask = torch.zeros((len(rows), longest), dtype=torch.long)
+            for i, row in enumerate(rows):
+                place = slice(longest - len(row), longest) if left else slice(0, len(row))
+                tokens[i, place], mask[i, place] = torch.tensor(row), 1
+            made = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": torch.zeros_like(mask)}
+            return {key: made[key] if key in made else value for key, value in own.items()}
+
+        by_length = sorted(range(len(texts)), key=lambda i: len(ids[i]))
+        sample = sorted({by_length[len(by_length) * k // 7] for k in range(7)} | {by_length[-1]})
+        own = self.model.preprocess([texts[i] for i in sample], prompt=prompt or None, task=role)
+        mine = build([ids[i] for i in sample])
+        same = all(torch.equal(value, mine[key]) for key, value in own.items() if isinstance(value, torch.Tensor))
+        return build if same else None
+
+    def _own_prompt(self, names: Sequence[str]) -> str:
+        return next((self.model.prompts[name] or "" for name in names if name in self.model.prompts), "") if self.protocol == "native" else ""
+
+    def _revision(self, asked: str | None) -> str:
+        if Path(self.model_name).is_dir():
+            return folder_hash(Path(self.model_name))
+        commit = getattr(self.model.config, "_commit_hash", None) or asked
+        if not commit:
+            raise ModelError(f"{self.model_name}: no revision is known. Name the commit with --revision.")
+        return str(commit)
+
+
+def gather(batches: Iterator[Batch], texts: Sequence[str], dim: int, label: str, progress: bool) -> FloatArray:
+    """Run all batches into one array float32 [texts, dim], refusing what is no embedding."""
+    vectors = np.empty((len(texts), dim), np.float32)
+    with bar(f"encoding {label}", len(texts), "text", progress and len(texts) > 0) as shown:
+        for batch in batches:
+            vectors[batch.rows] = checked(batch.encode(), [texts[i] for i in batch.rows])
+            shown.update(len(batch.rows))
+    return vectors
+
+
+def folder_hash(folder: Path) -> str:
+    """``sha256:`` over the names and contents of a model folder's files: two checkpoints in one path are two models."""
+    digest = hashlib.sha256()
+    wanted = [f for f in folder.rglob("*") if f.is_file() and f.suffix in (*_WEIGHTS, ".json", ".txt", ".model", ".py") and ".git" not in f.parts]
+    for file in sorted(wanted, key=lambda f: f.relative_to(folder).as_posix()):
+        with file.open("rb") as stream:
+            digest.update(f"{file.relative_to(folder).as_posix()}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _load(model: str, revision: str | None, protocol: str, dtype: str, device: str | None) -> SentenceTransformer:
+    quiet = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    weights = {"dtype": getattr(torch, dtype)}
+    try:
+        if protocol == "native":
+            return SentenceTransformer(model, revision=revision, device=device, model_kwargs=weights)
+        source = {"revision": revision} if revision else {}
+        first = Transformer(model, model_kwargs={**weights, **source}, processor_kwargs=dict(source), config_kwargs=dict(source))
+        modules = [first, Pooling(first.get_embedding_dimension(), "mean"), Normalize()]
+        return SentenceTransformer(modules=modules, device=device, similarity_fn_name="cosine")
+    finally:
+        if quiet:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _roberta(model: SentenceTransformer) -> bool:
+    """Whether positions count from the padding index on (XLM-R: 514 positions for 512 tokens)."""
+    return "roberta" in str(getattr(model.config, "model_type", "")) or getattr(model.config, "model_type", "") in ("camembert", "xmod", "mpnet")
+
+
+def _cannot_load(model: str, revision: str | None, error: Exception) -> str:
+    reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
+    at = f" at revision {revision!r}" if revision else ""
+    if Path(model).is_dir():
+        return f"{model}: not a model folder that can be loaded ({type(error).__name__}: {reason})"
+    return (
+        f"model {model!r}{at} cannot be loaded ({type(error).__name__}: {reason}). It is neither a local folder nor available from the hub or its local copy."
+        " Check the name and the network, or name a downloaded folder; --model demo and --model bm25 need no network."
+    )
+
+
+def _snapshot(model: str, revision: str) -> Path | None:
+    """The local folder of a model's files, or None."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _licence(folder: Path | None) -> str | None:
+    """The licence that the model card's front matter states."""
+    card = folder / "README.md" if folder else None
+    if card is None or not card.is_file():
+        return None
+    front = card.read_text(encoding="utf-8", errors="replace").split("---")
+    found = re.search(r"^license:\s*(\S+)", front[1], re.MULTILINE) if len(front) > 2 else None
+    return found[1].strip("'\"") if found else None

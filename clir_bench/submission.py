@@ -1,0 +1,412 @@
+"""A submission: what a system scored on a task, strict and recomputable. The wall between evaluation and everything that shows results.
+
+``gold_ranks`` holds one byte per relevant document of every evaluated query (1 to 254, 255 = deeper), in the order of ``pairs`` and, within a
+pair, of the collection's canonical query order; from it ``check`` recomputes every measure.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from clir_bench import languages
+from clir_bench.collection import Pair
+from clir_bench.errors import SubmissionError
+from clir_bench.measures import NOT_FOUND, GoldRanks, Stat, parse_measure, stats
+from clir_bench.strict import Strict, problems_in
+
+FORMAT: Literal["clir-bench/submission/1"] = "clir-bench/submission/1"
+MAX_BYTES = 4_000_000
+"""No submission file may be larger."""
+DEEPER = 255
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Text = Annotated[str, Field(max_length=2000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=160)]
+Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class ModelReference(Strict):
+    """A model as it can be had again. ``revision`` is a commit, or the hash of a local folder's weights; unknown facts are null, never 0."""
+
+    name: Name
+    revision: Annotated[str, Field(min_length=1, max_length=200)]
+    parameters: Annotated[int, Field(gt=0)] | None = None
+    weights_bytes: Annotated[int, Field(gt=0)] | None = None
+    licence: Annotated[str, Field(max_length=100)] | None = None
+    embedding_dim: Annotated[int, Field(gt=0)] | None = None
+
+
+class EncodeStage(Strict):
+    """A text encoder."""
+
+    kind: Literal["encode"]
+    model: ModelReference
+    protocol: Literal["native", "paper"]
+    pooling: str
+    normalize: bool
+    similarity: Literal["cosine", "dot"]
+    max_tokens: Annotated[int, Field(gt=0)]
+    query_prompt: Text
+    document_prompt: Text
+    dtype: Literal["float32", "bfloat16", "float16"]
+
+
+class SearchStage(Strict):
+    """A vector index."""
+
+    kind: Literal["search"]
+    index: Literal["exact"]
+
+
+class LexicalStage(Strict):
+    """A lexical index."""
+
+    kind: Literal["lexical"]
+    method: Literal["bm25"]
+    formula: str
+    tokenizer: str
+    k1: Annotated[float, Field(ge=0)]
+    b: Annotated[float, Field(ge=0, le=1)]
+    epsilon: float
+
+
+class ExternalStage(Strict):
+    """A system that clir-bench did not run: a model behind an imported result, or a retriever of the user's own."""
+
+    kind: Literal["external"]
+    model: ModelReference
+    source: Text
+
+
+Stage = EncodeStage | SearchStage | LexicalStage | ExternalStage
+
+
+class SystemRecord(Strict):
+    """What was evaluated: its folder name, variant, one-line signature and chain of stages."""
+
+    name: Name
+    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
+    signature: Annotated[str, Field(min_length=1, max_length=4000)]
+    stages: Annotated[tuple[Annotated[Stage, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]
+
+
+class TaskRecord(Strict):
+    """The task and the exact collection. ``pairs`` is how many the task has, whether or not all were evaluated."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$")]
+    version: Annotated[int, Field(ge=1)]
+    track: Literal["retrieval", "rerank", "oracle"]
+    depth: Annotated[int, Field(ge=1, le=254)]
+    fingerprint: Hash | None
+    documents: Annotated[int, Field(gt=0)] | None
+    queries: Annotated[int, Field(gt=0)] | None
+    pairs: Annotated[int, Field(gt=0)]
+
+
+class StatRecord(Strict):
+    """Count, sum and sum of squares of one measure over the evaluated queries of a pair; an imported mean has no sum of squares."""
+
+    n: Annotated[int, Field(gt=0)]
+    sum: Annotated[float, Field(ge=0)]
+    sum_squares: Annotated[float, Field(ge=0)] | None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        slack = 1e-9 * self.n
+        if self.sum > self.n + slack:
+            raise ValueError(f"sum {self.sum} is more than n {self.n}, but every value is at most 1")
+        if self.sum_squares is not None and not self.sum**2 / self.n - slack <= self.sum_squares <= self.sum + slack:
+            raise ValueError(f"sum_squares {self.sum_squares} is impossible for n {self.n} and sum {self.sum}")
+        return self
+
+    @property
+    def mean(self) -> float:
+        """The mean, a fraction."""
+        return self.sum / self.n
+
+
+class PairRecord(Strict):
+    """The scores of one pair; ``own_language`` are those of the pool reduced to the document language."""
+
+    query: str
+    document: str
+    measures: dict[str, StatRecord]
+    own_language: dict[str, StatRecord] = Field(default_factory=dict)
+
+    @field_validator("query", "document")
+    @classmethod
+    def _language(cls, code: str) -> str:
+        if problem := languages.problem_with(code):
+            raise ValueError(problem)
+        return code
+
+    @model_validator(mode="after")
+    def _measures(self) -> Self:
+        for name in (*self.measures, *self.own_language):
+            parse_measure(name)
+        for name, own in self.own_language.items():
+            if name in self.measures and own.sum < self.measures[name].sum - 1e-9 * own.n:
+                raise ValueError(f"own_language {name} is lower than {name}, but fewer documents cannot hide a relevant one")
+        if len({stat.n for stat in (*self.measures.values(), *self.own_language.values())}) > 1:
+            raise ValueError("its measures have different n")
+        return self
+
+    @property
+    def pair(self) -> Pair:
+        """The pair."""
+        return Pair(self.query, self.document)
+
+    def bias_loss(self, measure: str) -> float | None:
+        """Own-language minus full-pool mean: what the presence of other languages costs."""
+        own, full = self.own_language.get(measure), self.measures.get(measure)
+        return own.mean - full.mean if own and full else None
+
+
+class ProfileRecord(Strict):
+    """Languages retrieved for the queries of one language; see ``bias.LanguageProfile``."""
+
+    query: str
+    depth: Annotated[int, Field(gt=0)]
+    gold: Literal["any", "same", "other"]
+    queries: Annotated[int, Field(gt=0)]
+    retrieved: dict[str, Count]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if sum(self.retrieved.values()) > self.queries * self.depth:
+            raise ValueError(
+                f"{sum(self.retrieved.values())} documents retrieved, but {self.queries} queries at depth {self.depth} allow {self.queries * self.depth}"
+            )
+        return self
+
+
+class TimingRecord(Strict):
+    """A stage's cost."""
+
+    stage: str
+    items: Count
+    seconds: Seconds
+    cpu_seconds: Seconds
+
+
+class GoldRankRecord(Strict):
+    """The ranks as bytes, zlib-compressed, base64. ``golds`` (relevant documents per evaluated query) and ``grades`` are null where all are 1."""
+
+    encoding: Literal["zlib+base64"]
+    full: str
+    own_language: str | None
+    golds: str | None
+    grades: str | None
+
+
+class Provenance(Strict):
+    """Where the numbers come from."""
+
+    clir_bench: str
+    python: str
+    platform: str
+    cpu: str
+    cores: Annotated[int, Field(gt=0)]
+    gpu: str | None
+    packages: dict[str, str]
+    git_commit: str | None
+    seed: int | None
+    started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    seconds: Seconds
+    command: Text
+
+
+class Submission(Strict):
+    """The file. ``complete`` says whether every pair of the task is there: means over an incomplete set say so wherever they are shown."""
+
+    format: Literal["clir-bench/submission/1"] = Field(alias="schema")
+    task: TaskRecord
+    system: SystemRecord
+    complete: bool
+    pool: dict[str, Count]
+    pairs: Annotated[tuple[PairRecord, ...], Field(strict=False, min_length=1)]
+    bias: Annotated[tuple[ProfileRecord, ...], Field(strict=False)] = ()
+    timings: Annotated[tuple[TimingRecord, ...], Field(strict=False)] = ()
+    gold_ranks: GoldRankRecord | None
+    provenance: Provenance
+    submitter: Annotated[str, Field(max_length=200)] | None = None
+    citation: Text | None = None
+    notes: Text | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        listed = [record.pair for record in self.pairs]
+        problems = []
+        if listed != sorted(set(listed)):
+            problems.append("pairs are not sorted, or one stands twice")
+        if len(listed) > self.task.pairs:
+            problems.append(f"{len(listed)} pairs, but task.pairs is {self.task.pairs}")
+        if self.complete != (len(listed) == self.task.pairs):
+            problems.append(f"complete is {self.complete}, but {len(listed)} of {self.task.pairs} pairs are there")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def trust(self) -> Literal["claimed", "consistent"]:
+        """What the file alone supports: with gold ranks its numbers can be recomputed, without they are a claim."""
+        return "consistent" if self.gold_ranks else "claimed"
+
+    def ranks(self, which: Literal["full", "own_language"] = "full") -> GoldRanks:
+        """The gold ranks as arrays; ``document`` and ``query`` are unknown and count up. Raises SubmissionError."""
+        record = self.gold_ranks
+        blob = getattr(record, which) if record else None
+        if record is None or blob is None:
+            raise SubmissionError(f"{self.system.name}: the submission carries no gold ranks ({which})")
+        n = [next(iter(pair.measures.values())).n for pair in self.pairs]
+        evaluated = sum(n)
+        golds = np.ones(evaluated, np.int32) if record.golds is None else _unpack(record.golds, evaluated, "golds")
+        total = int(golds.sum())
+        rank = _unpack(blob, total, which)
+        if (rank == 0).any():
+            raise SubmissionError(f"gold_ranks.{which}: a rank is 0, but ranks count from 1")
+        rank[rank == DEEPER] = NOT_FOUND
+        grades = np.ones(total, np.int32) if record.grades is None else _unpack(record.grades, total, "grades")
+        pair = np.repeat(np.arange(len(n), dtype=np.int32), n)
+        return GoldRanks(tuple(p.pair for p in self.pairs), pair, np.arange(evaluated, dtype=np.int32), golds, rank, grades, np.arange(total, dtype=np.int32))
+
+
+def pack_ranks(full: GoldRanks, own: GoldRanks | None) -> GoldRankRecord:
+    """Gold ranks as a submission carries them."""
+    one_each, binary = bool((full.golds == 1).all()), bool((full.grade == 1).all())
+    if full.golds.max(initial=0) > 255 or full.grade.max(initial=0) > 255:
+        raise SubmissionError("a query has more than 255 relevant documents, or a grade above 255: a submission holds one byte for each")
+    return GoldRankRecord(
+        encoding="zlib+base64",
+        full=_pack(np.minimum(full.rank, DEEPER)),
+        own_language=_pack(np.minimum(own.rank, DEEPER)) if own else None,
+        golds=None if one_each else _pack(full.golds),
+        grades=None if binary else _pack(full.grade),
+    )
+
+
+def stat_record(stat: Stat) -> StatRecord:
+    """A Stat as a submission carries it."""
+    return StatRecord(n=stat.n, sum=stat.sum, sum_squares=stat.sum_squares)
+
+
+def disagreements(submission: Submission) -> list[str]:
+    """Where the stated numbers differ from those recomputed from the gold ranks; empty when all agree."""
+    if submission.gold_ranks is None:
+        return []
+    problems: list[str] = []
+    both: list[tuple[Literal["full", "own_language"], str]] = [("full", "measures"), ("own_language", "own_language")]
+    for which, part in both:
+        if which == "own_language" and submission.gold_ranks.own_language is None:
+            continue
+        try:
+            ranks = submission.ranks(which)
+        except SubmissionError as error:
+            return [str(error)]
+        names = sorted({name for record in submission.pairs for name in getattr(record, part)})
+        for name in names:
+            for record, found in zip(submission.pairs, stats(parse_measure(name), ranks), strict=True):
+                stated: StatRecord | None = getattr(record, part).get(name)
+                if stated is None:
+                    problems.append(f"pairs.{record.pair}.{part}.{name}: missing, though other pairs have it")
+                elif stated.n != found.n or not _near(stated.sum, found.sum, found.n) or not _near(stated.sum_squares, found.sum_squares, found.n):
+                    problems.append(f"pairs.{record.pair}.{part}.{name}: sum is {stated.sum}, but the gold ranks give {found.sum} over {found.n} queries")
+    return problems
+
+
+def parse_submission(text: str | bytes, where: str) -> Submission:
+    """A submission from JSON, strictly. Raises SubmissionError with every problem; ``where`` names the file."""
+    if len(text) > MAX_BYTES:
+        raise SubmissionError.of(where, [f"{len(text)} bytes, but a submission has at most {MAX_BYTES}"])
+    try:
+        return Submission.model_validate_json(text)
+    except ValidationError as error:
+        lines = [line.replace("file: Invalid JSON", "not JSON") for line in problems_in(error, Submission)]
+        raise SubmissionError.of(where, lines) from None
+
+
+def read_submission(path: str | Path) -> Submission:
+    """The submission in a file. Raises SubmissionError."""
+    try:
+        if (size := Path(path).stat().st_size) > MAX_BYTES:
+            raise SubmissionError.of(str(path), [f"{size} bytes, but a submission has at most {MAX_BYTES}"])
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise SubmissionError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return parse_submission(content, str(path))
+
+
+def path_of(submission: Submission) -> Path:
+    """The canonical place below ``submissions/``: ``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark if pairs are missing."""
+    task, part = submission.task, "" if submission.complete else ".partial"
+    name = task.name.replace(":", "_")
+    return Path(submission.system.name.replace("/", "__")) / submission.system.variant / f"{name}-v{task.version}{part}.json"
+
+
+def write_submission(submission: Submission, path: Path, *, overwrite: bool = False) -> None:
+    """Write beside and rename; an existing file is kept unless ``overwrite``. Raises SubmissionError."""
+    if path.exists() and not overwrite:
+        raise SubmissionError(f"{path} exists. --overwrite replaces it, --output FOLDER writes elsewhere.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(to_json(submission))
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SubmissionError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def to_json(submission: Submission) -> str:
+    """Strict JSON with one pair, profile or timing a line, so that a diff shows what changed."""
+    content: Mapping[str, Any] = submission.model_dump(mode="json", by_alias=True)
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in content.items()) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f"  {json.dumps(item, ensure_ascii=False, allow_nan=False)}" for item in value) + "\n ]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _pack(numbers: npt.NDArray[np.integer[Any]]) -> str:
+    return base64.b64encode(zlib.compress(numbers.astype(np.uint8).tobytes(), 9)).decode()
+
+
+def _unpack(blob: str, expected: int, what: str) -> npt.NDArray[np.int32]:
+    """Exactly ``expected`` bytes, never more than that in memory."""
+    try:
+        unpacker = zlib.decompressobj()
+        raw = unpacker.decompress(base64.b64decode(blob, validate=True), expected + 1)
+    except (binascii.Error, zlib.error) as error:
+        raise SubmissionError(f"gold_ranks.{what}: damaged ({error})") from None
+    if len(raw) != expected:
+        more = "more than " if len(raw) > expected else ""
+        raise SubmissionError(f"gold_ranks.{what}: {more}{min(len(raw), expected)} bytes, but the pairs need {expected}")
+    return np.frombuffer(raw, np.uint8).astype(np.int32)
+
+
+def _near(a: float | None, b: float, n: int) -> bool:
+    return a is not None and math.isclose(a, b, rel_tol=0, abs_tol=1e-9 * n)
+
+
+def means(submission: Submission, measure: str, part: Literal["measures", "own_language"] = "measures") -> Sequence[float]:
+    """The measure's mean of every pair, in the order of ``pairs``."""
+    return [getattr(record, part)[measure].mean for record in submission.pairs]

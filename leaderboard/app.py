@@ -1,0 +1,36 @@
+"""The leaderboard: choose submissions, see tables. Run: ``streamlit run leaderboard/app.py -- submissions``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+from clir_bench.errors import SubmissionError
+from clir_bench.standings import matrix_frame, overview_frame, read_all
+
+st.set_page_config(page_title="clir-bench", layout="wide")
+st.title("clir-bench")
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else "submissions")
+submissions, problems = read_all(folder)
+for problem in problems:
+    st.error(problem)
+if not submissions:
+    st.info(f"No submissions in {folder}. Make one: clir-bench evaluate --model bm25 --task sample")
+    st.stop()
+
+tasks = sorted({s.task.name for s in submissions})
+task = st.selectbox("Task", tasks)
+chosen = [s for s in submissions if s.task.name == task]
+st.caption(f"{chosen[0].task.pairs} pairs; macro means over pairs, percent. A mean over an incomplete set is marked and not ranked.")
+st.dataframe(overview_frame(chosen), hide_index=True)
+names = [f"{s.system.name} ({s.system.variant})" for s in chosen]
+picked = chosen[names.index(st.selectbox("System", names))]
+measure = st.selectbox("Measure", list(picked.pairs[0].measures))
+st.caption("Query language down, document language across; percent.")
+try:
+    st.dataframe(matrix_frame(picked, measure))
+except SubmissionError as error:
+    st.error(str(error))
+st.code(picked.system.signature, language=None)

