@@ -175,13 +175,16 @@ def build_collection(documents: Iterable[Document], queries: Iterable[Query], ju
     pairs = tuple(sorted({row[0] for row in rows}))
     number = {pair: i for i, pair in enumerate(pairs)}
     table = np.array([(number[pair], q, d, grade) for pair, q, d, grade in rows], np.int32).reshape(-1, 4)
-    topic_number = {topic: i for i, topic in enumerate(sorted({q.topic for q in asked}))}
+    topic_number: dict[str, int] = {}  # by first appearance, so that what a topic is called changes nothing
+    topics = [topic_number.setdefault(q.topic, len(topic_number)) for q in asked]
     return Collection(
         pool=Texts([d.id for d in docs], [d.language for d in docs], [d.text for d in docs]),
         queries=Texts([q.id for q in asked], [q.language for q in asked], [q.text for q in asked]),
         judgements=Judgements(pairs, *np.ascontiguousarray(table.T)),
-        topics=np.array([topic_number[q.topic] for q in asked], np.int32),
-        fingerprint=_fingerprint(docs, asked, [(asked[q].id, docs[d].id, str(grade)) for _, q, d, grade in rows]),
+        topics=np.array(topics, np.int32),
+        fingerprint=_fingerprint(
+            docs, [q._replace(topic=str(t)) for q, t in zip(asked, topics, strict=True)], [(asked[q].id, docs[d].id, str(grade)) for _, q, d, grade in rows]
+        ),
     )
 
 

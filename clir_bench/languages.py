@@ -94,7 +94,9 @@ def mteb_code(tag: str) -> str:
 @cache
 def from_mteb(code: str) -> str:
     """Our tag for mteb's ``ara-Arab``: macro-language, shortest form, the script only where it is not the usual one."""
-    return _shortest(langcodes.standardize_tag(code, macro=not code.startswith("nno")))
+    alpha3, _, script = code.partition("-")
+    known = next((row.code for row in TABLE.values() if (row.iso639_3, row.script) == (alpha3, script)), None)
+    return known or _shortest(langcodes.standardize_tag(code, macro=True))
 
 
 def _shortest(tag: str) -> str:

@@ -89,3 +89,28 @@ def small_collection(topics: int = 12, languages: Sequence[str] = ("de", "en", "
             queries.append(Query(f"{language}:q{topic}", language, f"topic{topic} {language}{topic % 5}", str(topic)))
             judgements += [Judgement(f"{language}:q{topic}", f"{other}:d{topic}", 1) for other in languages]
     return build_collection(documents, queries, judgements)
+
+
+def write_folder(folder: Path, collection: Collection) -> Path:
+    """A collection as a BEIR folder."""
+    from clir_bench.export import _write_beir
+
+    _write_beir(collection, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(sample: tuple[Task, Collection], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 10 topics of the sample in 4 languages: 40 documents, 80 queries, 16 pairs."""
+    _, c = sample
+    topics = ["nile", "amazon", "curie", "mendeleev", "coffee", "tea", "rice", "wheat", "piano", "violin"]
+
+    def kept(key: str) -> bool:
+        return key.split(":", maxsplit=1)[0] in ("de", "en", "fr", "zh") and key.split(":")[1] in topics
+
+    documents = [Document(*row) for row in zip(c.pool.ids, c.pool.languages, c.pool.texts, strict=True) if kept(row[0])]
+    queries = [Query(k, lang, t, k[3:]) for k, lang, t in zip(c.queries.ids, c.queries.languages, c.queries.texts, strict=True) if kept(k)]
+    j = c.judgements
+    pairs = [(c.queries.ids[q], c.pool.ids[d]) for q, d in zip(j.query, j.document, strict=True)]
+    judgements = [Judgement(q, d, 1) for q, d in pairs if kept(q) and kept(d)]
+    return write_folder(tmp_path_factory.mktemp("data") / "tiny", build_collection(documents, queries, judgements))

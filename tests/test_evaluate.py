@@ -53,7 +53,9 @@ def test_pool_order_changes_no_number(sample: tuple[Task, Collection]) -> None:
 
 
 @pytest.mark.parametrize("options", [{"block": (5, 31)}, {"threads": 3}, {"product": "bfloat16"}, {"product": "torch"}, {"numba": True}])
-def test_blocks_threads_and_precision_of_the_fast_pass_change_no_number(hashed: Evaluation, sample: tuple[Task, Collection], options: dict[str, object]) -> None:
+def test_blocks_threads_and_precision_of_the_fast_pass_change_no_number(
+    hashed: Evaluation, sample: tuple[Task, Collection], options: dict[str, object]
+) -> None:
     other = evaluate(*sample, assembled(HashingEncoder(batch=64), Exact(**options)))  # type: ignore[arg-type]
     assert numbers(other.submission) == numbers(hashed.submission)
     assert other.ranking.scores.tobytes() == hashed.ranking.scores.tobytes()

