@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
 import textwrap
@@ -131,30 +129,61 @@ def test_leftovers_of_killed_runs_go(tmp_path: Path) -> None:
     assert young.exists()
 
 
-def evaluation_command(folder: Path, out: Path, store: Path) -> list[str]:
-    script = f"""
-    import sys
-    sys.path.insert(0, {str(Path(__file__).parent)!r})
-    import time
-    from pathlib import Path
-    from conftest import HashingEncoder, assembled
-    from clir_bench.evaluate import evaluate
-    from clir_bench.parts import cache
-    from clir_bench.sources import open_task
-    from clir_bench.submission import path_of, write_submission
+DRIVER = """
+import json, os, random, shutil, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import HashingEncoder, assembled
+from clir_bench.evaluate import evaluate
+from clir_bench.parts import cache
+from clir_bench.sources import open_task
+from clir_bench.submission import path_of, write_submission
 
-    cache._SHARD_SECONDS = 0.02
-    class Slow(HashingEncoder):
-        def _vectors(self, texts, role):
-            time.sleep(0.004)
-            return super()._vectors(texts, role)
+cache._SHARD_SECONDS = 0.0
+folder, root, wanted = sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
 
+class Slow(HashingEncoder):
+    def _vectors(self, texts, role):
+        time.sleep(0.01)
+        return super()._vectors(texts, role)
+
+def child(out, store):
+    pid = os.fork()
+    if pid:
+        return pid
     system = assembled(HashingEncoder())
-    system.retriever.encoder = cache.Cached(Slow(), Path({str(store)!r}))
-    result = evaluate(*open_task({str(folder)!r}), system)
-    write_submission(result.submission, Path({str(out)!r}) / path_of(result.submission), overwrite=True)
-    """
-    return [sys.executable, "-c", textwrap.dedent(script)]
+    system.retriever.encoder = cache.Cached(Slow(), root / store)
+    submission = evaluate(*open_task(folder), system).submission
+    for _ in range(1 if out == "calm" else 30):  # writing takes its share of the time, so that kills hit it too
+        write_submission(submission, root / out / path_of(submission), overwrite=True)
+    os._exit(0)
+
+started = time.monotonic()
+assert os.waitpid(child("calm", "calm-cache"), 0)[1] == 0
+latest, kills, shards, halves, rng = time.monotonic() - started, 0, 0, 0, random.Random(0)
+while kills < wanted:
+    pid = child("out", "cache")
+    time.sleep(rng.uniform(0.0, latest))
+    os.kill(pid, signal.SIGKILL)
+    killed = os.waitpid(pid, 0)[1] == signal.SIGKILL
+    kills += killed
+    for path in (root / "out").rglob("*.json"):
+        json.loads(path.read_text(encoding="utf-8"))  # whole, if it is there at all
+    found = len(list((root / "cache").rglob("*.safetensors")))
+    shards, halves = max(shards, found), halves + len(list((root / "cache").rglob(".part-*")))
+    if not killed or found > 12:  # nearly done: begin again
+        shutil.rmtree(root / "cache", ignore_errors=True)
+        latest *= 1.0 if killed else 0.9
+assert os.waitpid(child("out", "cache"), 0)[1] == 0
+print(json.dumps({"kills": kills, "shards": shards, "halves": halves}))
+"""
+
+
+def drive(folder: Path, root: Path, kills: int) -> dict[str, int]:
+    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(folder), str(root), str(kills)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert found.returncode == 0, found.stderr
+    return dict(json.loads(found.stdout))
 
 
 def numbers(out: Path) -> str:
@@ -163,31 +192,22 @@ def numbers(out: Path) -> str:
 
 
 def test_kills_at_random_moments_lose_nothing_and_change_nothing(tiny: Path, tmp_path: Path) -> None:
-    """kill -9 at least 20 times, while encoding and while writing; the last, undisturbed run gives the numbers of one never disturbed."""
-    started = time.monotonic()
-    subprocess.run(evaluation_command(tiny, tmp_path / "calm", tmp_path / "calm-cache"), check=True, timeout=120)
-    took = time.monotonic() - started
-    rng, kills, grown = random.Random(0), 0, []
-    for _ in range(40):
-        process = subprocess.Popen(evaluation_command(tiny, tmp_path / "out", tmp_path / "cache"), stderr=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0.5 * took, took))
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-        for path in (tmp_path / "out").rglob("*.json"):
-            json.loads(path.read_text(encoding="utf-8"))  # whole, if there at all
-        grown.append(sum(1 for _ in (tmp_path / "cache").rglob("*.safetensors")))
-        if kills >= 20:
-            break
-        if (tmp_path / "out").exists():  # it got through: begin again with an empty cache
-            subprocess.run(["rm", "-rf", str(tmp_path / "cache"), str(tmp_path / "out")], check=True)
-    assert kills >= 20
-    assert max(grown) > 0
-    subprocess.run(evaluation_command(tiny, tmp_path / "out", tmp_path / "cache"), check=True, timeout=120)
+    """kill -9, 30 times, while encoding and while writing; an undisturbed run after them gives the numbers of one that never was."""
+    found = drive(tiny, tmp_path, 30)
+    assert found["kills"] == 30
+    assert found["shards"] > 2
     assert numbers(tmp_path / "out") == numbers(tmp_path / "calm")
 
 
 def test_two_runs_share_one_cache(tiny: Path, tmp_path: Path) -> None:
-    runs = [subprocess.Popen(evaluation_command(tiny, tmp_path / f"out{i}", tmp_path / "cache")) for i in range(2)]
-    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    """Two processes, one store, at once."""
+    script = (
+        DRIVER.split("started = ", maxsplit=1)[0]
+        + """
+pids = [child(f"out{i}", "cache") for i in range(2)]
+assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+"""
+    )
+    subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(tiny), str(tmp_path), "0"], check=True, timeout=120)
     assert numbers(tmp_path / "out0") == numbers(tmp_path / "out1")
     assert not list((tmp_path / "cache").rglob(".part-*"))

@@ -91,7 +91,7 @@ def test_the_shared_pool_is_encoded_once(minilm: Path) -> None:
 
     model.encode = counting
     mteb.evaluate(model, ours.mteb_tasks(), cache=None, show_progress_bar=False)
-    assert count == {"query": len(set(ours.mteb_tasks()[0]._opened[1].queries.texts)), "document": 384}
+    assert count == {"query": len(set(ours.mteb_tasks()[0]._collection.queries.texts)), "document": 384}
     assert encode is not None
 
 

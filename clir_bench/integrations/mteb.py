@@ -67,14 +67,16 @@ class SharedPoolTask(AbsTaskRetrieval):
     _shared: tuple[Any, Ranking] | None = None
 
     @cached_property
-    def _opened(self) -> tuple[Task, Collection]:
-        return open_task(self.source)
+    def _collection(self) -> Collection:
+        """The collection with the subsets that were asked for; the pool is always the whole one."""
+        collection = open_task(self.source)[1]
+        return collection.restrict(pair for pair in collection.pairs if str(pair) in self.hf_subsets)
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
         """Build the collection; all pairs share one corpus."""
         if self.data_loaded:
             return
-        _, collection = self._opened
+        collection = self._collection
         pool, queries, j = collection.pool, collection.queries, collection.judgements
         corpus = Dataset.from_dict({"id": list(pool.ids), "title": [""] * len(pool), "text": list(pool.texts), "lang": list(pool.languages)})
         everything = Dataset.from_dict({"id": list(queries.ids), "text": list(queries.texts)})
@@ -91,7 +93,7 @@ class SharedPoolTask(AbsTaskRetrieval):
     def unload_data(self) -> None:
         """Forget the collection and the shared ranking."""
         self._shared = None
-        self.__dict__.pop("_opened", None)
+        self.__dict__.pop("_collection", None)
         self.__dict__.pop("_ranks", None)
         super().unload_data()
 
@@ -100,7 +102,7 @@ class SharedPoolTask(AbsTaskRetrieval):
         ranking = self._ranking(model, encode_kwargs, hf_split, hf_subset) if plain else None
         if ranking is None:
             return super()._evaluate_subset(model, data_split, encode_kwargs=encode_kwargs, hf_split=hf_split, hf_subset=hf_subset, **kwargs)
-        collection = self._opened[1]
+        collection = self._collection
         pair = next(p for p in collection.pairs if str(p) == hf_subset)
         if kwargs.get("prediction_folder"):
             found = _as_results(ranking, collection.pool.ids, collection.queries.ids)
@@ -119,7 +121,7 @@ class SharedPoolTask(AbsTaskRetrieval):
         name = str(getattr(getattr(model, "mteb_model_meta", None), "name", "")).lower()
         if any(part in name for part in _READS_SUBSET):
             return None
-        collection = self._opened[1]
+        collection = self._collection
         vectors = []
         for texts, role in ((collection.pool.texts, PromptType.document), (collection.queries.texts, PromptType.query)):
             distinct = list(dict.fromkeys(texts))
