@@ -31,8 +31,10 @@ def main() -> None:
     judgements = Judgements(pairs, pair[order].astype(np.int32), query[order], document[order], np.ones(len(order), np.int32))
     rows = np.stack([rng.permutation(documents)[:depth] for _ in range(len(query))]).astype(np.int32)
     hit = rng.random(len(query)) < 0.7
+    there = (rows == document[:, None]).any(1)
+    hit &= ~there  # no document twice
     rows[np.flatnonzero(hit), rng.integers(0, depth, hit.sum())] = document[hit]
-    scores = np.sort(rng.random((len(query), depth)).astype(np.float32), axis=1)[:, ::-1].copy()
+    scores = np.tile(np.linspace(1, 0.01, depth, dtype=np.float32), (len(query), 1))
     collection = Collection(pool, queries, judgements, np.zeros(len(query), np.int32), "none")
     ranking = Ranking(rows, scores)
 

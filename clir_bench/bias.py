@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from clir_bench.collection import Collection, Ranking
 
@@ -34,29 +35,33 @@ def language_profiles(collection: Collection, ranking: Ranking) -> list[Language
     number = {language: i for i, language in enumerate(asked)}
     language = np.fromiter((number[x] for x in collection.queries.languages), np.int64, len(collection.queries))
     same = np.array([pair.same for pair in j.pairs])[j.pair]
-    groups: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {"any": np.ones(len(language), bool)}
-    for gold, rows in (("same", same), ("other", ~same)):
-        groups[gold] = np.zeros(len(language), bool)
-        groups[gold][j.query[rows & (j.grade > 0)]] = True
-
-    width, profiles = len(languages) + 1, []
-    lookup = np.append(collection.pool_languages, len(languages)).astype(np.uint16)  # row -1 (nothing) reads the last entry
+    kind = np.zeros(len(language), np.int64)  # 1: relevant document in the query's language, 2: in another, 3: both
+    for flag, rows in ((1, same), (2, ~same)):
+        kind[np.unique(j.query[rows & (j.grade > 0)])] += flag
     depths = sorted({min(depth, ranking.rows.shape[1]) for depth in DEPTHS})
-    counts = {depth: np.zeros((len(language), width), np.int32) for depth in depths}
-    for start in range(0, len(language), 16384):
-        found = lookup[ranking.rows[start : start + 16384]]
-        flat = found + (np.arange(len(found), dtype=np.int64) * width)[:, None]
-        for depth in depths:
-            counted = np.bincount(flat[:, :depth].ravel(), minlength=len(found) * width)
-            counts[depth][start : start + 16384] = counted.reshape(len(found), width)
-    for q, query_language in enumerate(asked):
-        for depth in depths:
-            for gold in GOLDS:
-                chosen = groups[gold] & (language == q)
-                retrieved = counts[depth][chosen].sum(0)
-                if chosen.any():
-                    profiles.append(LanguageProfile(query_language, depth, gold, int(chosen.sum()), dict(zip(languages, map(int, retrieved), strict=False))))
-    return profiles
+    counts = _count(ranking, np.append(collection.pool_languages, len(languages)), language * 4 + kind, 4 * len(asked), depths)
+    queries = np.bincount(language * 4 + kind, minlength=4 * len(asked)).reshape(len(asked), 4)
+    counted = {"any": [0, 1, 2, 3], "same": [1, 3], "other": [2, 3]}
+    return [
+        LanguageProfile(asked[q], depth, gold, int(queries[q, counted[gold]].sum()), dict(zip(languages, found.tolist(), strict=True)))
+        for q in range(len(asked))
+        for depth, at in zip(depths, counts, strict=True)
+        for gold in GOLDS
+        if queries[q, counted[gold]].any()
+        for found in [at.reshape(len(asked), 4, -1)[q, counted[gold], : len(languages)].sum(0)]
+    ]
+
+
+def _count(ranking: Ranking, lookup: npt.NDArray[np.integer[Any]], group: npt.NDArray[np.int64], groups: int, depths: list[int]) -> list[npt.NDArray[np.int64]]:
+    """For each depth, int64 [groups * languages]: the languages of the first places; row -1 (nothing) reads the last entry of ``lookup``."""
+    width, wide = int(lookup[-1]) + 1, lookup.astype(np.int64)
+    layers = [np.zeros(groups * width, np.int64) for _ in depths]
+    for start in range(0, len(group), 1024):  # a block that stays in the cache
+        flat = wide[ranking.rows[start : start + 1024, : depths[-1]]]
+        flat += (group[start : start + 1024] * width)[:, None]
+        for layer, low, high in zip(layers, [0, *depths], depths, strict=False):
+            layer += np.bincount(flat[:, low:high].ravel(), minlength=groups * width)
+    return list(np.cumsum(layers, axis=0))
 
 
 def same_language_rate(retrieved: Mapping[str, int], query_language: str) -> float | None:

@@ -41,17 +41,19 @@ def select(approximate, first, eps, pool, queries, scores, rows):
     _merge(first, starts, documents, _rescore(documents, starts, pool, queries), scores, rows)
 
 
-@njit(cache=True, fastmath={"nnan", "nsz"})
+@njit(cache=True, fastmath={"nnan", "nsz"}, inline="always")
 def _peaks(line, peaks):
-    """Maxima of runs of _GROUP scores; the last run may be shorter."""
-    whole = len(line) // _GROUP
-    for g in range(whole):
-        peak = line[g * _GROUP]
-        for i in range(1, _GROUP):
-            peak = max(peak, line[g * _GROUP + i])
-        peaks[g] = peak
-    if whole < len(peaks):
-        peaks[whole] = line[whole * _GROUP :].max()
+    """Maxima of groups, group g being every ``len(peaks)``-th entry from g on: maxima of whole vectors."""
+    groups, width = peaks.shape[0], line.shape[0]
+    for g in range(groups):
+        peaks[g] = line[g]
+    start = groups
+    while start + groups <= width:
+        for g in range(groups):
+            peaks[g] = max(peaks[g], line[start + g])
+        start += groups
+    for g in range(width - start):
+        peaks[g] = max(peaks[g], line[start + g])
 
 
 @njit(cache=True, nogil=True)
@@ -59,7 +61,9 @@ def _candidates(approximate, eps, scores, rows):
     """Documents whose upper bound reaches the lower bound of the last place: ``documents[starts[q]:starts[q + 1]]`` for query q."""
     count, width = approximate.shape
     depth = scores.shape[1]
-    peaks = np.empty((width + _GROUP - 1) // _GROUP, np.float32)
+    groups = (width + _GROUP - 1) // _GROUP
+    peaks = np.empty(groups, np.float32)
+    summits = np.empty(max(1, min(groups, 4 * depth)), np.float32)  # peaks of the peaks
     starts = np.zeros(count + 1, np.int64)
     documents = np.empty(count * min(width, 2 * depth) + width, np.int32)
     at = 0
@@ -67,17 +71,18 @@ def _candidates(approximate, eps, scores, rows):
         line = approximate[q]
         _peaks(line, peaks)
         cut = -np.inf
-        if len(peaks) >= depth:  # the depth-th highest peak is no higher than the depth-th best score
-            cut = np.partition(peaks, len(peaks) - depth)[len(peaks) - depth] - 2.0 * eps[q]
+        if len(summits) >= depth:  # the depth-th highest summit is no higher than the depth-th best score
+            _peaks(peaks, summits)
+            cut = np.partition(summits, len(summits) - depth)[len(summits) - depth] - 2.0 * eps[q]
         elif width >= depth:
             cut = np.partition(line, width - depth)[width - depth] - 2.0 * eps[q]
         if rows[q, depth - 1] >= 0:
             cut = max(cut, scores[q, depth - 1] - eps[q])
         if at + width > len(documents):
             documents = np.concatenate((documents, np.empty(len(documents) + width, np.int32)))
-        for g in range(len(peaks)):
+        for g in range(groups):
             if peaks[g] >= cut:
-                for i in range(g * _GROUP, min(width, (g + 1) * _GROUP)):
+                for i in range(g, width, groups):
                     if line[i] >= cut:
                         documents[at] = i
                         at += 1
