@@ -24,9 +24,10 @@ from clir_bench.collection import Collection, Document, Judgement, Query, build_
 from clir_bench.evaluate import evaluate
 from clir_bench.integrations import mteb as ours
 from clir_bench.parts.exact import Exact
+from clir_bench.records import ExternalStage, ModelReference
 from clir_bench.retrieval import Clock, Dense
 from clir_bench.sources.folder import _task
-from clir_bench.submission import ExternalStage, ModelReference, to_json
+from clir_bench.submission import to_json
 from clir_bench.system import System
 
 LANGUAGES = ["ar", "de", "en", "es", "fr", "hi", "id", "it", "ja", "nl", "pt", "ru", "vi", "zh"]
@@ -110,7 +111,7 @@ def main() -> None:
     hosted, shared_scores, counts = {}, {}, {}
     for name, base in (("our mteb task class", None), ("stock mteb", AbsTaskRetrieval)):
         encoder = MtebEncoder(texts, options.dim)
-        donor = ours._task_class.__wrapped__("mmarco-sized")()
+        donor = ours.task_class.__wrapped__("mmarco-sized")()
         if base is None:
             task = donor
         else:

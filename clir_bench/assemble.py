@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from clir_bench.errors import MissingExtra, ModelError
+from clir_bench.records import EncodeStage, LexicalStage, ModelReference, SearchStage, Stage
 from clir_bench.retrieval import BM25, Clock, Dense, Encoder, Retriever
-from clir_bench.submission import EncodeStage, LexicalStage, ModelReference, SearchStage, Stage
-from clir_bench.system import MAX_TOKENS, System
+from clir_bench.system import DEMO_NAME, MAX_TOKENS, System
 
-DEMO_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 DEMO_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """The packaged model.safetensors: that of the hub's all-MiniLM-L6-v2."""
 

@@ -60,7 +60,7 @@ def _count(ranking: Ranking, lookup: npt.NDArray[np.integer[Any]], group: npt.ND
         flat = wide[ranking.rows[start : start + 1024, : depths[-1]]]
         flat += (group[start : start + 1024] * width)[:, None]
         for layer, low, high in zip(layers, [0, *depths], depths, strict=False):
-            layer += np.bincount(flat[:, low:high].ravel(), minlength=groups * width)
+            np.add(layer, np.bincount(flat[:, low:high].ravel(), minlength=groups * width), out=layer)
     return list(np.cumsum(layers, axis=0))
 
 

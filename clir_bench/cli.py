@@ -137,7 +137,7 @@ def _evaluate(o: argparse.Namespace) -> int:
     from clir_bench.evaluate import evaluate
     from clir_bench.runs import save_run
     from clir_bench.sources import open_task
-    from clir_bench.submission import path_of, to_json, write_submission
+    from clir_bench.submission import canonical_path, refuse_existing, to_json, write_submission
     from clir_bench.system import System
 
     system = System(
@@ -151,11 +151,13 @@ def _evaluate(o: argparse.Namespace) -> int:
     say(
         f"task {task.name} v{task.version}: {len(collection.pool):,} documents, {len(asked.queries):,} queries, {len(asked.pairs)} of {len(collection.pairs)} pairs"
     )
+    path = Path(o.output) / canonical_path(system.display_name, system.variant, task.name, task.version, len(asked.pairs) == len(collection.pairs))
+    if not o.overwrite:
+        refuse_existing(path)
     cache = None if o.no_cache else Path(o.cache_dir) if o.cache_dir else resources.cache_dir()
     runtime = Runtime(device=o.device, batch_tokens=o.batch_tokens, threads=o.threads, cache=cache, progress=not o.quiet)
     assembled = build(system, runtime)
     result = evaluate(task, collection, assembled, pairs=pairs, command=shlex.join(["clir-bench", *sys.argv[1:]]))
-    path = Path(o.output) / path_of(result.submission)
     write_submission(result.submission, path, overwrite=o.overwrite)
     if o.save_run:
         save_run(Path(o.save_run), result, str(o.task))
@@ -292,7 +294,7 @@ def _export(o: argparse.Namespace) -> int:
 
 
 def _import(o: argparse.Namespace) -> int:
-    from clir_bench.integrations.mteb import read_result
+    from clir_bench.integrations.mteb_results import read_result
     from clir_bench.submission import path_of, to_json, write_submission
 
     meta = Path(o.model_meta) if o.model_meta else Path(o.result).with_name("model_meta.json")

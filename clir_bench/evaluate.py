@@ -14,22 +14,19 @@ from clir_bench import bias, provenance
 from clir_bench.assemble import Assembled, Runtime, build
 from clir_bench.collection import Collection, Pair, Ranking
 from clir_bench.measures import NOT_FOUND, GoldRanks, gold_ranks, parse_measure, stats
-from clir_bench.retrieval import Locator
-from clir_bench.submission import (
-    FORMAT,
+from clir_bench.records import (
     EncodeStage,
     GoldRankRecord,
     LexicalStage,
     PairRecord,
     ProfileRecord,
     Stage,
-    Submission,
     SystemRecord,
     TaskRecord,
     TimingRecord,
-    pack_ranks,
-    stat_record,
 )
+from clir_bench.retrieval import Locator
+from clir_bench.submission import FORMAT, Submission, pack_ranks, stat_record
 from clir_bench.system import System
 from clir_bench.task import Task
 

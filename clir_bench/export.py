@@ -22,7 +22,7 @@ def export(source: str, form: str, folder: Path, task: str | None = None) -> lis
     if (form == "mteb") != (suffix == ".json") or (form in ("trec", "ranx")) != (suffix == ".npz"):
         raise ClirBenchError(f"--format {form} takes {_SOURCES[form]}, but the source is {source!r}")
     if form == "mteb":
-        from clir_bench.integrations.mteb import write_result
+        from clir_bench.integrations.mteb_results import write_result
 
         return write_result(read_submission(source), folder)
     if form == "beir":

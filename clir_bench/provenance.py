@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from clir_bench.submission import Provenance
+from clir_bench.records import Provenance
 
 _PACKAGES = ("numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "numba", "mteb", "beir")
 

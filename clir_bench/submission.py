@@ -19,214 +19,17 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from clir_bench import languages
-from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
 from clir_bench.measures import NOT_FOUND, GoldRanks, Stat, parse_measure, stats
+from clir_bench.records import Count, GoldRankRecord, PairRecord, ProfileRecord, Provenance, StatRecord, SystemRecord, TaskRecord, Text, TimingRecord
 from clir_bench.strict import Strict, problems_in
 
 FORMAT: Literal["clir-bench/submission/1"] = "clir-bench/submission/1"
 MAX_BYTES = 4_000_000
 """No submission file may be larger."""
 DEEPER = 255
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
-Text = Annotated[str, Field(max_length=2000)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=160)]
-Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-
-
-class ModelReference(Strict):
-    """A model as it can be had again. ``revision`` is a commit, or the hash of a local folder's weights; unknown facts are null, never 0."""
-
-    name: Name
-    revision: Annotated[str, Field(min_length=1, max_length=200)]
-    parameters: Annotated[int, Field(gt=0)] | None = None
-    weights_bytes: Annotated[int, Field(gt=0)] | None = None
-    licence: Annotated[str, Field(max_length=100)] | None = None
-    embedding_dim: Annotated[int, Field(gt=0)] | None = None
-
-
-class EncodeStage(Strict):
-    """A text encoder."""
-
-    kind: Literal["encode"]
-    model: ModelReference
-    protocol: Literal["native", "paper"]
-    pooling: str
-    normalize: bool
-    similarity: Literal["cosine", "dot"]
-    max_tokens: Annotated[int, Field(gt=0)]
-    query_prompt: Text
-    document_prompt: Text
-    dtype: Literal["float32", "bfloat16", "float16"]
-
-
-class SearchStage(Strict):
-    """A vector index."""
-
-    kind: Literal["search"]
-    index: Literal["exact"]
-
-
-class LexicalStage(Strict):
-    """A lexical index."""
-
-    kind: Literal["lexical"]
-    method: Literal["bm25"]
-    formula: str
-    tokenizer: str
-    k1: Annotated[float, Field(ge=0)]
-    b: Annotated[float, Field(ge=0, le=1)]
-    epsilon: float
-
-
-class ExternalStage(Strict):
-    """A system that clir-bench did not run: a model behind an imported result, or a retriever of the user's own."""
-
-    kind: Literal["external"]
-    model: ModelReference
-    source: Text
-
-
-Stage = EncodeStage | SearchStage | LexicalStage | ExternalStage
-
-
-class SystemRecord(Strict):
-    """What was evaluated: its folder name, variant, one-line signature and chain of stages."""
-
-    name: Name
-    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-    signature: Annotated[str, Field(min_length=1, max_length=4000)]
-    stages: Annotated[tuple[Annotated[Stage, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]
-
-
-class TaskRecord(Strict):
-    """The task and the exact collection. ``pairs`` is how many the task has, whether or not all were evaluated."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$")]
-    version: Annotated[int, Field(ge=1)]
-    track: Literal["retrieval", "rerank", "oracle"]
-    depth: Annotated[int, Field(ge=1, le=254)]
-    fingerprint: Hash | None
-    documents: Annotated[int, Field(gt=0)] | None
-    queries: Annotated[int, Field(gt=0)] | None
-    pairs: Annotated[int, Field(gt=0)]
-
-
-class StatRecord(Strict):
-    """Count, sum and sum of squares of one measure over the evaluated queries of a pair; an imported mean has no sum of squares."""
-
-    n: Annotated[int, Field(gt=0)]
-    sum: Annotated[float, Field(ge=0)]
-    sum_squares: Annotated[float, Field(ge=0)] | None
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        slack = 1e-9 * self.n
-        if self.sum > self.n + slack:
-            raise ValueError(f"sum {self.sum} is more than n {self.n}, but every value is at most 1")
-        if self.sum_squares is not None and not self.sum**2 / self.n - slack <= self.sum_squares <= self.sum + slack:
-            raise ValueError(f"sum_squares {self.sum_squares} is impossible for n {self.n} and sum {self.sum}")
-        return self
-
-    @property
-    def mean(self) -> float:
-        """The mean, a fraction."""
-        return self.sum / self.n
-
-
-class PairRecord(Strict):
-    """The scores of one pair; ``own_language`` are those of the pool reduced to the document language."""
-
-    query: str
-    document: str
-    measures: dict[str, StatRecord]
-    own_language: dict[str, StatRecord] = Field(default_factory=dict)
-
-    @field_validator("query", "document")
-    @classmethod
-    def _language(cls, code: str) -> str:
-        if problem := languages.problem_with(code):
-            raise ValueError(problem)
-        return code
-
-    @model_validator(mode="after")
-    def _measures(self) -> Self:
-        for name in (*self.measures, *self.own_language):
-            parse_measure(name)
-        for name, own in self.own_language.items():
-            if name in self.measures and own.sum < self.measures[name].sum - 1e-9 * own.n:
-                raise ValueError(f"own_language {name} is lower than {name}, but fewer documents cannot hide a relevant one")
-        if len({stat.n for stat in (*self.measures.values(), *self.own_language.values())}) > 1:
-            raise ValueError("its measures have different n")
-        return self
-
-    @property
-    def pair(self) -> Pair:
-        """The pair."""
-        return Pair(self.query, self.document)
-
-    def bias_loss(self, measure: str) -> float | None:
-        """Own-language minus full-pool mean: what the presence of other languages costs."""
-        own, full = self.own_language.get(measure), self.measures.get(measure)
-        return own.mean - full.mean if own and full else None
-
-
-class ProfileRecord(Strict):
-    """Languages retrieved for the queries of one language; see ``bias.LanguageProfile``."""
-
-    query: str
-    depth: Annotated[int, Field(gt=0)]
-    gold: Literal["any", "same", "other"]
-    queries: Annotated[int, Field(gt=0)]
-    retrieved: dict[str, Count]
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if sum(self.retrieved.values()) > self.queries * self.depth:
-            raise ValueError(
-                f"{sum(self.retrieved.values())} documents retrieved, but {self.queries} queries at depth {self.depth} allow {self.queries * self.depth}"
-            )
-        return self
-
-
-class TimingRecord(Strict):
-    """A stage's cost."""
-
-    stage: str
-    items: Count
-    seconds: Seconds
-    cpu_seconds: Seconds
-
-
-class GoldRankRecord(Strict):
-    """The ranks as bytes, zlib-compressed, base64. ``golds`` (relevant documents per evaluated query) and ``grades`` are null where all are 1."""
-
-    encoding: Literal["zlib+base64"]
-    full: str
-    own_language: str | None
-    golds: str | None
-    grades: str | None
-
-
-class Provenance(Strict):
-    """Where the numbers come from."""
-
-    clir_bench: str
-    python: str
-    platform: str
-    cpu: str
-    cores: Annotated[int, Field(gt=0)]
-    gpu: str | None
-    packages: dict[str, str]
-    git_commit: str | None
-    seed: int | None
-    started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-    seconds: Seconds
-    command: Text
 
 
 class Submission(Strict):
@@ -350,16 +153,25 @@ def read_submission(path: str | Path) -> Submission:
 
 
 def path_of(submission: Submission) -> Path:
-    """The canonical place below ``submissions/``: ``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark if pairs are missing."""
-    task, part = submission.task, "" if submission.complete else ".partial"
-    name = task.name.replace(":", "_")
-    return Path(submission.system.name.replace("/", "__")) / submission.system.variant / f"{name}-v{task.version}{part}.json"
+    """The canonical place of a submission below ``submissions/``."""
+    return canonical_path(submission.system.name, submission.system.variant, submission.task.name, submission.task.version, submission.complete)
+
+
+def canonical_path(system: str, variant: str, task: str, version: int, complete: bool) -> Path:
+    """``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark if pairs are missing."""
+    return Path(system.replace("/", "__")) / variant / f"{task.replace(':', '_')}-v{version}{'' if complete else '.partial'}.json"
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise SubmissionError if the file is there."""
+    if path.exists():
+        raise SubmissionError(f"{path} exists. --overwrite replaces it, --output FOLDER writes elsewhere.")
 
 
 def write_submission(submission: Submission, path: Path, *, overwrite: bool = False) -> None:
     """Write beside and rename; an existing file is kept unless ``overwrite``. Raises SubmissionError."""
-    if path.exists() and not overwrite:
-        raise SubmissionError(f"{path} exists. --overwrite replaces it, --output FOLDER writes elsewhere.")
+    if not overwrite:
+        refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")

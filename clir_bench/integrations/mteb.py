@@ -6,9 +6,6 @@ sees the model per pair; a plain encoder is taken there to one shared ranking, a
 
 from __future__ import annotations
 
-import datetime
-import json
-import math
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
@@ -22,15 +19,13 @@ import numpy as np
 from clir_bench import languages
 from clir_bench.assemble import Assembled, Runtime, build
 from clir_bench.collection import NOTHING, Collection, Pair, Ranking, Texts, opaque
-from clir_bench.errors import ClirBenchError, MissingExtra, SubmissionError
+from clir_bench.errors import ClirBenchError, MissingExtra
 from clir_bench.measures import GoldRanks, gold_ranks, parse_measure, values
 from clir_bench.parts.exact import Exact
-from clir_bench.provenance import collect
 from clir_bench.runs import distinct_scores
 from clir_bench.sources import open_task
-from clir_bench.submission import FORMAT, ExternalStage, ModelReference, PairRecord, StatRecord, Submission, SystemRecord, TaskRecord
 from clir_bench.system import System
-from clir_bench.task import Task, load_task, task_names
+from clir_bench.task import load_task, task_names
 
 try:
     import mteb
@@ -45,8 +40,7 @@ except ImportError as error:
     raise MissingExtra("mteb", "mteb") from error
 
 CUTS = (1, 3, 5, 10, 20, 100)
-_KINDS = {"ndcg": "nDCG", "map": "AP", "recall": "R", "precision": "P", "mrr": "RR", "hit_rate": "Success"}
-_OURS = {"recall_at_{k}": "R@{k}", "ndcg_at_{k}": "nDCG@{k}", "mrr_at_{k}": "RR@{k}"}
+MEASURE_KINDS = {"ndcg": "nDCG", "map": "AP", "recall": "R", "precision": "P", "mrr": "RR", "hit_rate": "Success"}
 _READS_SUBSET = ("cde", "geevec")  # models whose encode() depends on the subset: their pool cannot be shared
 DOCUMENT_FIRST = {
     "BelebeleRetrieval": True,
@@ -152,7 +146,7 @@ def mteb_tasks(names: Sequence[str] | None = None) -> list[Any]:
     from clir_bench.sources import built
 
     chosen = [name for name in task_names() if built(load_task(name))] if names is None else list(names)
-    return [_task_class(str(name))() for name in chosen]
+    return [task_class(str(name))() for name in chosen]
 
 
 def register_mteb() -> None:
@@ -246,98 +240,13 @@ def mteb_model(system: System | Assembled, runtime: Runtime | None = None) -> Mt
     return MtebSystem(system if isinstance(system, Assembled) else build(system, runtime))
 
 
-def write_result(submission: Submission, folder: Path) -> list[Path]:
-    """The submission as mteb's TaskResult and model_meta.json below ``folder``, readable by ``mteb.load_results``."""
-    task = _task_class(submission.task.name)()
-    scores = []
-    for record in submission.pairs:
-        entry: dict[str, Any] = {}
-        for name, stat in record.measures.items():
-            measure = parse_measure(name)
-            key = next((theirs for theirs, ours in _KINDS.items() if ours == measure.kind), None)
-            if key:
-                entry[f"{key}_at_{measure.k}"] = stat.mean
-                entry[f"clir_{name}"] = [stat.n, stat.sum, stat.sum_squares]
-        entry.update(main_score=entry.get("recall_at_100", next(iter(entry.values()))), clir_query=record.query, clir_document=record.document)
-        scores.append((str(record.pair), entry))
-    seconds = sum(t.seconds for t in submission.timings)
-    result = mteb.TaskResult.from_task_results(task, {"test": dict(scores)}, evaluation_time=seconds, date=_date(submission.provenance.started))
-    stage = submission.system.stages[0]
-    reference = getattr(stage, "model", None)
-    meta = ModelMeta.create_empty({"name": submission.system.name, "revision": reference.revision if reference else submission.system.variant})
-    store = mteb.ResultCache(folder)
-    before = set(folder.rglob("*.json"))
-    store.save_to_cache(result, meta)
-    return sorted(set(folder.rglob("*.json")) - before)
-
-
-def read_result(path: Path, model_meta: Path) -> Submission:
-    """An mteb TaskResult as a submission at trust level ``claimed``: means only, since mteb keeps no ranks.
-
-    Raises SubmissionError for tasks whose direction (which of two languages is the query's) is not known.
-    """
-    try:
-        content, meta = json.loads(path.read_text(encoding="utf-8")), json.loads(model_meta.read_text(encoding="utf-8"))
-        name, entries = content["task_name"], content["scores"].get("test") or next(iter(content["scores"].values()))
-        model = meta["name"]
-    except (OSError, ValueError, KeyError, AttributeError, StopIteration) as error:
-        raise SubmissionError(f"{path} with {model_meta}: not an mteb result and its model_meta.json: {error!r}") from None
-    ours = {_class_name(task): task for task in task_names()}
-    task = load_task(ours[name]) if name in ours else None
-    counts = _query_counts(name) if task is None else {}
-    records: dict[Pair, PairRecord] = {}
-    problems: list[str] = []
-    for entry in entries:
-        subset = entry["hf_subset"]
-        try:
-            pair = _pair_of(name, task, entry)
-        except SubmissionError as error:
-            problems.append(str(error))
-            continue
-        n = counts.get(subset) or _own_count(entry) or (task.expect.queries_per_pair or (None,))[0] if task else counts.get(subset) or _own_count(entry)
-        if not n:
-            problems.append(f"{subset}: the number of evaluated queries is not known")
-            continue
-        measures = {}
-        for theirs, spelled in _OURS.items():
-            for k in (1, 10, 100):
-                key, measure = theirs.format(k=k), spelled.format(k=k)
-                value = entry.get(key)
-                if isinstance(value, int | float) and math.isfinite(value) and measure in ("R@1", "R@10", "R@100", "nDCG@10", "nDCG@100", "RR@100"):
-                    exact = entry.get(f"clir_{measure}")
-                    measures[measure] = (
-                        StatRecord(n=exact[0], sum=exact[1], sum_squares=exact[2]) if exact else StatRecord(n=n, sum=value * n, sum_squares=None)
-                    )
-        records[pair] = PairRecord(query=pair.query, document=pair.document, measures=measures)
-    if problems:
-        raise SubmissionError.of(str(path), problems)
-    total = task.expect.pairs if task else max(len(counts), len(records))
-    reference = ModelReference(name=model, revision=meta.get("revision") or "unknown", parameters=meta.get("n_parameters"), licence=meta.get("license"))
-    source = f"mteb {content.get('mteb_version')}, {name}, data set revision {content.get('dataset_revision')}"
-    return Submission(
-        format=FORMAT,
-        task=TaskRecord(
-            name=task.name if task else f"mteb:{name}", version=task.version if task else 1, track="retrieval", depth=100, fingerprint=None,
-            documents=None, queries=None, pairs=total,
-        ),
-        system=SystemRecord(
-            name=model, variant="mteb", signature=f"{model}@{reference.revision} | {source}", stages=(ExternalStage(kind="external", model=reference, source=source),)
-        ),
-        complete=len(records) == total,
-        pool={},
-        pairs=tuple(records[pair] for pair in sorted(records)),
-        gold_ranks=None,
-        provenance=collect(_started(content.get("date")), content.get("evaluation_time") or 0.0, f"clir-bench import {path.name}", None),
-    )  # fmt: skip
-
-
 @cache
-def _task_class(name: str) -> type[SharedPoolTask]:
+def task_class(name: str) -> type[SharedPoolTask]:
     """One class a task: mteb rebuilds a task's metadata from its class."""
     task = open_task(name)[0] if name not in task_names() else load_task(name)
     by = {str(pair): [languages.mteb_code(pair.query), languages.mteb_code(pair.document)] for pair in task.language_pairs()}
     metadata = TaskMetadata(
-        name=_class_name(name),
+        name=class_name(name),
         description=task.description.strip(),
         reference=task.homepage or "https://arxiv.org/abs/2511.19324",
         dataset={"path": f"clir-bench/{task.name}", "revision": task.expect.fingerprint or f"v{task.version}"},
@@ -359,7 +268,8 @@ def _task_class(name: str) -> type[SharedPoolTask]:
     return type(metadata.name, (SharedPoolTask,), {"metadata": metadata, "source": name, "__doc__": task.description, "__module__": __name__})
 
 
-def _class_name(name: str) -> str:
+def class_name(name: str) -> str:
+    """What mteb calls the task: ``CLIRBenchSample``."""
     stem = Path(name).resolve().name if name not in task_names() else name
     return "CLIRBench" + "".join(part[:1].upper() + part[1:] for part in stem.replace("-", "_").replace(".", "_").split("_"))
 
@@ -370,7 +280,7 @@ def _scores(ranks: GoldRanks, pair: Pair) -> dict[str, Any]:
     of = np.repeat(mine, ranks.golds)
     part = GoldRanks((pair,), ranks.pair[mine] * 0, ranks.query[mine], ranks.golds[mine], ranks.rank[of], ranks.grade[of], ranks.document[of])
     scores: dict[str, Any] = {}
-    for theirs, ours in _KINDS.items():
+    for theirs, ours in MEASURE_KINDS.items():
         for k in CUTS:
             mean = float(values(parse_measure(f"{ours}@{k}"), part).mean())
             scores[f"{theirs}_at_{k}"] = mean if theirs == "mrr" else round(mean, 5)
@@ -399,39 +309,3 @@ def _languages_of(task_metadata: Any, subset: str) -> Pair:
     codes = task_metadata.eval_langs[subset] if isinstance(task_metadata.eval_langs, dict) else list(task_metadata.eval_langs)
     tags = [languages.from_mteb(code) for code in (codes[0], codes[-1])]
     return Pair(*(tags[::-1] if DOCUMENT_FIRST.get(task_metadata.name) else tags))
-
-
-def _pair_of(name: str, task: Task | None, entry: Mapping[str, Any]) -> Pair:
-    codes = entry["languages"]
-    tags = [languages.from_mteb(code) for code in (codes[0], codes[-1])]
-    if task is not None or tags[0] == tags[1]:
-        return Pair(*tags)
-    if name not in DOCUMENT_FIRST:
-        raise SubmissionError(f"{entry['hf_subset']}: of task {name!r} it is not known which language is the query's. Known: {', '.join(DOCUMENT_FIRST)}")
-    return Pair(*(tags[::-1] if DOCUMENT_FIRST[name] else tags))
-
-
-def _query_counts(name: str) -> dict[str, int]:
-    """Evaluated queries per subset, from mteb's own statistics of the task; empty where it has none."""
-    try:
-        statistics: dict[str, Any] = mteb.get_task(name).metadata.descriptive_stats or {}
-    except KeyError:
-        return {}
-    split: dict[str, Any] = statistics.get("test") or next(iter(statistics.values()), {})
-    subsets = split.get("hf_subset_descriptive_stats") or {}
-    judged = {key: value.get("relevant_docs_statistics") for key, value in subsets.items()}
-    return {
-        key: round(j["num_relevant_docs"] / j["average_relevant_docs_per_query"]) for key, j in judged.items() if j and j["average_relevant_docs_per_query"]
-    }
-
-
-def _own_count(entry: Mapping[str, Any]) -> int | None:
-    return entry.get("clir_n") or next((value[0] for key, value in entry.items() if key.startswith("clir_") and isinstance(value, list)), None)
-
-
-def _date(started: str) -> datetime.datetime:
-    return datetime.datetime.strptime(started, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
-
-
-def _started(date: float | None) -> str:
-    return datetime.datetime.fromtimestamp(date or 0, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
