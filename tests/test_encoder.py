@@ -188,3 +188,25 @@ def test_facts_say_unknown_rather_than_nothing(minilm: Path, tiny_model: Path) -
     assert facts.licence == "apache-2.0"
     assert facts.revision.startswith("sha256:")
     assert SentenceEncoder(str(tiny_model), device="cpu").facts().licence is None
+
+
+def test_a_hub_model_is_read_from_the_local_copy_at_its_commit(tiny_model: Path, tmp_path: Path) -> None:
+    """The hub's own cache layout on disk, offline: name and revision go the way a download would leave them."""
+    import subprocess
+    import sys
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--org--tiny"
+    shutil.copytree(tiny_model, repository / "snapshots" / commit)
+    (repository / "snapshots" / commit / "README.md").write_text("---\nlicense: mit\n---\nA model.\n")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    code = """
+from clir_bench.assemble import Runtime, build
+from clir_bench.system import System
+stage = build(System(model="org/tiny"), Runtime(device="cpu")).stages[0]
+print(stage.model.name, stage.model.revision, stage.model.licence, stage.query_prompt)
+"""
+    environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert found.stdout.strip() == f"org/tiny {commit} mit the sea:", found.stderr

@@ -206,10 +206,10 @@ class SentenceEncoder:
     def _revision(self, asked: str | None) -> str:
         if Path(self.model_name).is_dir():
             return folder_hash(Path(self.model_name))
-        commit = getattr(self.model.config, "_commit_hash", None) or asked
-        if not commit:
+        snapshot = _snapshot(self.model_name, asked)
+        if snapshot is None:
             raise ModelError(f"{self.model_name}: no revision is known. Name the commit with --revision.")
-        return str(commit)
+        return snapshot.name
 
 
 def gather(batches: Iterator[Batch], texts: Sequence[str], dim: int, label: str, progress: bool) -> FloatArray:
@@ -264,14 +264,14 @@ def _cannot_load(model: str, revision: str | None, error: Exception) -> str:
     )
 
 
-def _snapshot(model: str, revision: str) -> Path | None:
-    """The local folder of a model's files, or None."""
+def _snapshot(model: str, revision: str | None) -> Path | None:
+    """The local folder of a model's files, in the hub's cache called after the commit; None if there is none."""
     if Path(model).is_dir():
         return Path(model)
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(model, "config.json", revision=revision)
-    return Path(config).parent if isinstance(config, str) else None
+    found = (try_to_load_from_cache(model, name, revision=revision) for name in ("config.json", "modules.json"))
+    return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
 def _licence(folder: Path | None) -> str | None:
