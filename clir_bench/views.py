@@ -32,7 +32,7 @@ def coverage(submission: Submission) -> str:
 def overview(submissions: Sequence[Submission]) -> RenderableType:
     """One row a submission: macro means over pairs, with and without the pairs of one language, and what language bias costs."""
     names = list(dict.fromkeys(name for s in submissions for name in s.pairs[0].measures))
-    table = Table(title="Macro mean over pairs, percent", title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    table = _table()
     for column in ("task", "system", "variant", "pairs"):
         table.add_column(column, overflow="fold")
     for name in names:
@@ -59,7 +59,7 @@ def overview(submissions: Sequence[Submission]) -> RenderableType:
     ]
     if incomplete:
         notes.append("* not all pairs of the task: this mean is not comparable with one over the complete set.")
-    return Group(table, *(Text(note, style="dim") for note in notes))
+    return Group(Text("Macro mean over pairs, percent", style="bold"), table, *(Text(note, style="dim") for note in notes))
 
 
 def matrix(submission: Submission, measure: str, *, own: bool = False) -> RenderableType:
@@ -68,7 +68,7 @@ def matrix(submission: Submission, measure: str, *, own: bool = False) -> Render
     cells = {p.pair: getattr(p, part)[measure].mean for p in submission.pairs if measure in getattr(p, part)}
     asked, held = sorted({p.query for p in cells}), sorted({p.document for p in cells})
     title = f"{measure}{' in the own-language pool' if own else ''}, percent: query language down, document language across ({coverage(submission)})"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 0))
+    table = _table(padding=(0, 0))
     table.add_column("", no_wrap=True)
     for document in held:
         table.add_column(document.rjust(5), justify="right", no_wrap=True)
@@ -81,15 +81,13 @@ def matrix(submission: Submission, measure: str, *, own: bool = False) -> Render
     table.add_row(
         Text("mean ", style="bold"), *(Text(percent(sum(c) / len(c)), style="bold") for c in columns), f" {percent(sum(cells.values()) / len(cells))}"
     )
-    return table
+    return Group(Text(title, style="bold"), table)
 
 
 def language_bias(submission: Submission, depth: int = 10) -> RenderableType:
     """For each query language: how often its own language is retrieved, and the languages preferred and neglected against the pool."""
-    table = Table(
-        title=f"Languages among the first {depth}, queries whose relevant document is in another language (Figures 6a, 6b)",
-        title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold",
-    )  # fmt: skip
+    title = f"Languages among the first {depth}, for queries whose relevant document is in another language (Figures 6a, 6b)"
+    table = _table()
     for column in ("query language", "queries", "same-language rate", "lift", "most preferred", "most neglected"):
         table.add_column(column, justify="left" if column.startswith(("query", "most")) else "right")
     for p in submission.bias:
@@ -104,7 +102,7 @@ def language_bias(submission: Submission, depth: int = 10) -> RenderableType:
             languages.name(p.query), f"{p.queries:,}", percent(bias.same_language_rate(p.retrieved, p.query)), f"{lifts.get(p.query, 0.0):.2f}",
             ", ".join(f"{code} {lifts[code]:.2f}" for code in ordered[:2]), ", ".join(f"{code} {lifts[code]:.2f}" for code in ordered[-2:]),
         )  # fmt: skip
-    return Group(table, Text("lift: share of the retrieved documents over share of the pool; 1.00 is indifference.", style="dim"))
+    return Group(Text(title, style="bold"), table, Text("lift: share of the retrieved documents over share of the pool; 1.00 is indifference.", style="dim"))
 
 
 def details(submission: Submission) -> RenderableType:
@@ -121,14 +119,8 @@ def details(submission: Submission) -> RenderableType:
 
 def comparison(result: Comparison, rows: int | None = None) -> RenderableType:
     """Paired differences per pair, largest first, and the macro difference."""
-    table = Table(
-        title=f"{result.measure}, percent points: B minus A on the same queries",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
+    title = f"{result.measure}, percent points: B minus A on the same queries"
+    table = _table()
     for column in ("pair", "n", "A", "B", "B - A", "only A better", "only B better", "p (McNemar)" if result.exact_test else "p"):
         table.add_column(column, justify="left" if column == "pair" else "right")
     shown = sorted(result.rows, key=lambda row: -abs(row.difference))
@@ -142,7 +134,9 @@ def comparison(result: Comparison, rows: int | None = None) -> RenderableType:
         f"B is ahead in {result.wins}, level in {result.ties}, behind in {result.losses} pairs.",
         style="bold",
     )
-    return Group(table, summary, Text("The p of each pair is uncorrected: among many pairs some fall below 0.05 by chance.", style="dim"))
+    return Group(
+        Text(title, style="bold"), table, summary, Text("The p of each pair is uncorrected: among many pairs some fall below 0.05 by chance.", style="dim")
+    )
 
 
 def show(console: Console, *parts: RenderableType) -> None:
@@ -151,6 +145,10 @@ def show(console: Console, *parts: RenderableType) -> None:
         if i:
             console.print()
         console.print(part)
+
+
+def _table(padding: tuple[int, int] = (0, 1)) -> Table:
+    return Table(box=None, pad_edge=False, header_style="bold", padding=padding)
 
 
 def _cell(value: float | None) -> Text:
