@@ -9,13 +9,15 @@ export HF_HUB_OFFLINE ?= 1
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "clir-bench needs Python 3.11 to 3.13; choose one: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@echo "setting up $(VENV): a few minutes, the first time" >&2
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "clir-bench needs Python 3.11 to 3.13; choose one: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 evaluate: setup
+	@echo "evaluating BM25, then all-MiniLM-L6-v2: 384 documents, 768 queries" >&2
 	@$(BIN)/clir-bench evaluate --quiet --task sample --model bm25 --output results --overwrite
 	@$(BIN)/clir-bench evaluate --quiet --task sample --model demo --output results --overwrite
 	@echo

@@ -68,7 +68,7 @@ class SentenceEncoder:
     ) -> None:
         self.model_name, self.protocol, self.dtype, self._progress = model, protocol, dtype, progress
         try:
-            self.model = _load(model, revision, protocol, dtype, device)
+            self.model = _load(model, revision, protocol, dtype, device, progress)
         except Exception as error:
             raise ModelError(_cannot_load(model, revision, error)) from error
         own = self.model.max_seq_length
@@ -232,9 +232,10 @@ def folder_hash(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _load(model: str, revision: str | None, protocol: str, dtype: str, device: str | None) -> SentenceTransformer:
-    quiet = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+def _load(model: str, revision: str | None, protocol: str, dtype: str, device: str | None, progress: bool) -> SentenceTransformer:
+    silenced = not progress and transformers_logging.is_progress_bar_enabled()  # of downloads and of loading
+    if silenced:
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     weights = {"dtype": getattr(torch, dtype)}
     try:
         if protocol == "native":
@@ -244,7 +245,7 @@ def _load(model: str, revision: str | None, protocol: str, dtype: str, device: s
         modules = [first, Pooling(first.get_embedding_dimension(), "mean"), Normalize()]
         return SentenceTransformer(modules=modules, device=device, similarity_fn_name="cosine")
     finally:
-        if quiet:
+        if silenced:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
