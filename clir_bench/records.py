@@ -99,7 +99,7 @@ class TaskRecord(Strict):
 class StatRecord(Strict):
     """Count, sum and sum of squares of one measure over the evaluated queries of a pair; an imported mean has no sum of squares."""
 
-    n: Annotated[int, Field(gt=0)]
+    n: Annotated[int, Field(gt=0, le=10_000_000)]
     sum: Annotated[float, Field(ge=0)]
     sum_squares: Annotated[float, Field(ge=0)] | None
 
@@ -123,7 +123,7 @@ class PairRecord(Strict):
 
     query: str
     document: str
-    measures: dict[str, StatRecord]
+    measures: Annotated[dict[str, StatRecord], Field(min_length=1)]
     own_language: dict[str, StatRecord] = Field(default_factory=dict)
 
     @field_validator("query", "document")

@@ -30,6 +30,7 @@ FORMAT: Literal["clir-bench/submission/1"] = "clir-bench/submission/1"
 MAX_BYTES = 4_000_000
 """No submission file may be larger."""
 DEEPER = 255
+_MAX_RANKS = 50_000_000  # what a file claims to hold is not given memory blindly
 
 
 class Submission(Strict):
@@ -76,8 +77,12 @@ class Submission(Strict):
             raise SubmissionError(f"{self.system.name}: the submission carries no gold ranks ({which})")
         n = [next(iter(pair.measures.values())).n for pair in self.pairs]
         evaluated = sum(n)
+        if evaluated > _MAX_RANKS:
+            raise SubmissionError(f"{evaluated} evaluated queries, but a submission holds at most {_MAX_RANKS}")
         golds = np.ones(evaluated, np.int32) if record.golds is None else _unpack(record.golds, evaluated, "golds")
         total = int(golds.sum())
+        if total > _MAX_RANKS:
+            raise SubmissionError(f"{total} relevant documents, but a submission holds at most {_MAX_RANKS}")
         rank = _unpack(blob, total, which)
         if (rank == 0).any():
             raise SubmissionError(f"gold_ranks.{which}: a rank is 0, but ranks count from 1")

@@ -119,6 +119,13 @@ def test_hostile_files_are_refused(tmp_path: Path, hashed: Evaluation) -> None:
         parse_submission("[" * 100_000, "deep.json")
     with pytest.raises(SubmissionError, match=f"at most {MAX_BYTES}"):
         parse_submission(" " * (MAX_BYTES + 1), "large.json")
+    huge = json.loads(MINIMAL)
+    huge["pairs"] = [
+        {"query": "en", "document": x, "measures": {"R@1": {"n": 10_000_000, "sum": 0.0, "sum_squares": 0.0}}} for x in ("ar", "de", "es", "fr", "ja", "zh")
+    ]
+    huge["task"]["pairs"] = 6
+    huge["gold_ranks"] = {"encoding": "zlib+base64", "full": "", "own_language": None, "golds": None, "grades": None}
+    assert "60000000 evaluated queries, but" in disagreements(parse_submission(json.dumps(huge), "huge.json"))[0]
     record = hashed.submission.gold_ranks
     assert record is not None
     bomb = record.model_copy(update={"full": base64.b64encode(zlib.compress(b"\1" * 50_000_000)).decode()})

@@ -21,7 +21,7 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers.utils import logging as transformers_logging
 
-from clir_bench.collection import FloatArray
+from clir_bench.collection import FloatArray, IntArray
 from clir_bench.errors import ModelError
 from clir_bench.parts.progress import bar
 from clir_bench.vectors import Batch, Role, checked
@@ -162,34 +162,34 @@ class SentenceEncoder:
         vectors = features["sentence_embedding"].float()
         return np.asarray(torch.nn.functional.normalize(vectors, dim=-1, eps=1e-30).cpu().numpy(), np.float32)
 
-    def _token_ids(self, texts: Sequence[str], prompt: str) -> list[list[int]]:
+    def _token_ids(self, texts: Sequence[str], prompt: str) -> list[IntArray]:
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
         if backend is None:  # a slow tokeniser: lengths by its own words, features by preprocess
-            return [[0] * len(self.model.tokenizer.tokenize(prompt + text)[: self.max_tokens]) for text in texts]
+            return [np.zeros(len(self.model.tokenizer.tokenize(prompt + text)[: self.max_tokens]), np.int32) for text in texts]
         backend.enable_truncation(self.max_tokens)
         backend.no_padding()
-        found: list[list[int]] = []
+        found: list[IntArray] = []
         with bar("tokenising", len(texts), "text", self._progress and len(texts) > 20_000) as progress:
             for start in range(0, len(texts), 4096):
                 part = [prompt + text for text in texts[start : start + 4096]]
-                found += [encoding.ids for encoding in backend.encode_batch_fast(part)]
+                found += [np.array(encoding.ids, np.int32) for encoding in backend.encode_batch_fast(part)]
                 progress.update(len(part))
         return found
 
-    def _fast_features(self, texts: Sequence[str], ids: list[list[int]], prompt: str, role: Role) -> Callable[[list[list[int]]], dict[str, Any]] | None:
+    def _fast_features(self, texts: Sequence[str], ids: list[IntArray], prompt: str, role: Role) -> Callable[[list[IntArray]], dict[str, Any]] | None:
         """A builder of features from token ids, if on a sample it gives exactly what the model's own preprocess gives; else None."""
         tokenizer = self.model.tokenizer
         if not texts or not isinstance(self.model[0], Transformer) or getattr(tokenizer, "pad_token_id", None) is None:
             return None
         left = tokenizer.padding_side == "left"
 
-        def build(rows: list[list[int]]) -> dict[str, Any]:
+        def build(rows: list[IntArray]) -> dict[str, Any]:
             longest = max(map(len, rows))
             tokens = torch.full((len(rows), longest), tokenizer.pad_token_id)
             mask = torch.zeros((len(rows), longest), dtype=torch.long)
             for i, row in enumerate(rows):
                 place = slice(longest - len(row), longest) if left else slice(0, len(row))
-                tokens[i, place], mask[i, place] = torch.tensor(row), 1
+                tokens[i, place], mask[i, place] = torch.from_numpy(row), 1
             made = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": torch.zeros_like(mask)}
             return {key: made[key] if key in made else value for key, value in own.items()}
 
