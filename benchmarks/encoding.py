@@ -1,6 +1,6 @@
 """MiniLM: token-budget batches against SentenceTransformer.encode's defaults, in float32 and bfloat16.
 
-python benchmarks/encoding.py [--task FOLDER] [--rounds 3]   the documents of a task or folder (default: the sample)
+python benchmarks/encoding.py [--task FOLDER] [--every 1] [--rounds 3]   the documents of a task or folder (default: the sample), or every n-th
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from clir_bench.sources import open_task
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="sample")
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    texts = list(open_task(options.task)[1].pool.texts)
+    texts = list(open_task(options.task)[1].pool.texts)[:: options.every]
     path = str(get_model_path())
     theirs = SentenceTransformer(path, device="cpu", model_kwargs={"dtype": torch.float32})
     ours = SentenceEncoder(path, device="cpu")
