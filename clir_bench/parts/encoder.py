@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from clir_bench.collection import FloatArray, IntArray
 from clir_bench.errors import ModelError
+from clir_bench.parts.linear import use_fast_linear
 from clir_bench.parts.progress import bar
 from clir_bench.vectors import Batch, Role, checked
 
@@ -86,6 +87,7 @@ class SentenceEncoder:
         for module in list(self.model)[1:]:
             module.float()
         self.model.eval()
+        use_fast_linear(self.model)
         on_cpu = self.model.device.type == "cpu"
         self.batch_tokens = batch_tokens or (2048 if on_cpu else 65536)
         self.revision = self._revision(revision)

@@ -1,0 +1,34 @@
+"""Linear layers by oneDNN on processors where torch's default float32 product (MKL) is slow."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+
+
+def use_fast_linear(model: torch.nn.Module) -> bool:
+    """Route the model's float32 linear layers through oneDNN where that is faster: on AMD processors, 1.1 to 1.5 times.
+
+    Decided by the processor's maker, never by a stopwatch: a resumed run must compute what the run before it computed. True if it was done.
+    """
+    if not (_amd() and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return False
+    layers = [m for m in model.modules() if type(m) is torch.nn.Linear and m.weight.dtype == torch.float32 and m.weight.device.type == "cpu"]
+    for layer in layers:
+        layer.forward = partial(_linear, layer)  # type: ignore[method-assign]
+    return bool(layers)
+
+
+def _linear(layer: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "none", [], "")
+    return result
+
+
+@cache
+def _amd() -> bool:
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
