@@ -210,3 +210,13 @@ print(stage.model.name, stage.model.revision, stage.model.licence, stage.query_p
     environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert found.stdout.strip() == f"org/tiny {commit} mit the sea:", found.stderr
+
+
+def test_fast_linear_layers_give_the_same_vectors(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clir_bench.parts import linear
+
+    found = {}
+    for amd in (True, False):
+        monkeypatch.setattr(linear, "_amd", lambda amd=amd: amd)
+        found[amd] = SentenceEncoder(str(tiny_model), device="cpu").encode(TEXTS, "query")
+    np.testing.assert_allclose(found[True], found[False], atol=2e-6)

@@ -13,7 +13,8 @@ def use_fast_linear(model: torch.nn.Module) -> bool:
 
     Decided by the processor's maker, never by a stopwatch: a resumed run must compute what the run before it computed. True if it was done.
     """
-    if not (_amd() and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not (_amd() and available and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     layers = [m for m in model.modules() if type(m) is torch.nn.Linear and m.weight.dtype == torch.float32 and m.weight.device.type == "cpu"]
     for layer in layers:
