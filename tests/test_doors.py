@@ -234,9 +234,36 @@ def test_trec_and_ranx_files_reproduce_the_measures(demo: Evaluation, tiny: Path
     assert len(json.loads((tmp_path / "ranx" / "runs" / "en-de.json").read_text())) == 20
 
 
-def test_mteb_run_through_our_entry() -> None:
-    found = subprocess.run([sys.executable, "-m", "clir_bench.cli", "mteb", "--help"], capture_output=True, text=True, timeout=120, check=True)
-    assert "run" in found.stdout
+def test_mteb_run_through_our_entry_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """mteb's own command line evaluates a model of its registry on our task; we read the result."""
+    command = [
+        sys.executable,
+        "-m",
+        "clir_bench.cli",
+        "mteb",
+        "run",
+        "-m",
+        "mteb/baseline-random-encoder",
+        "-t",
+        "CLIRBenchSample",
+        "--output-folder",
+        str(tmp_path),
+    ]
+    subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    result = next(tmp_path.rglob("CLIRBenchSample.json"))
+    assert main(["import", str(result), "--output", str(tmp_path / "ours")]) == 0
+    assert "(claimed: without gold ranks nothing can be recomputed)" in capsys.readouterr().out
+    submission = read_submission(next((tmp_path / "ours").rglob("*.json")))
+    assert submission.complete
+    assert submission.pairs[0].measures["R@10"].n == 96
+    assert main(["check", str(tmp_path / "ours")]) == 0
+
+
+def test_import_refuses_impossible_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = belebele(tmp_path)
+    path.write_text(path.read_text().replace("0.6", "1.6"))
+    assert main(["import", str(path), "--output", str(tmp_path / "out")]) == 2
+    assert "is more than n 900" in capsys.readouterr().err
 
 
 def test_read_submission_of_the_demo(demo: Evaluation, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import mteb
 from mteb.models import ModelMeta
+from pydantic import ValidationError
 
 from clir_bench import languages
 from clir_bench.collection import Pair
@@ -19,6 +20,7 @@ from clir_bench.integrations.mteb import DOCUMENT_FIRST, MEASURE_KINDS, class_na
 from clir_bench.measures import DEFAULT_MEASURES, parse_measure
 from clir_bench.provenance import collect
 from clir_bench.records import ExternalStage, ModelReference, PairRecord, StatRecord, SystemRecord, TaskRecord
+from clir_bench.strict import problems_in
 from clir_bench.submission import FORMAT, Submission
 from clir_bench.task import Task, load_task, task_names
 
@@ -51,8 +53,15 @@ def write_result(submission: Submission, folder: Path) -> list[Path]:
 def read_result(path: Path, model_meta: Path) -> Submission:
     """An mteb TaskResult as a submission at trust level ``claimed``: means only, since mteb keeps no ranks.
 
-    Raises SubmissionError for tasks whose direction (which of two languages is the query's) is not known.
+    Raises SubmissionError for tasks whose direction (which of two languages is the query's) is not known, and for impossible values.
     """
+    try:
+        return _read(path, model_meta)
+    except ValidationError as error:
+        raise SubmissionError.of(str(path), problems_in(error, Submission)) from None
+
+
+def _read(path: Path, model_meta: Path) -> Submission:
     try:
         content, meta = json.loads(path.read_text(encoding="utf-8")), json.loads(model_meta.read_text(encoding="utf-8"))
         name, entries = content["task_name"], content["scores"].get("test") or next(iter(content["scores"].values()))
@@ -86,7 +95,7 @@ def read_result(path: Path, model_meta: Path) -> Submission:
     if problems:
         raise SubmissionError.of(str(path), problems)
     total = task.expect.pairs if task else max(len(counts), len(records))
-    reference = ModelReference(name=model, revision=meta.get("revision") or "unknown", parameters=meta.get("n_parameters"), licence=meta.get("license"))
+    reference = ModelReference(name=model, revision=meta.get("revision") or "unknown", parameters=meta.get("n_parameters") or None, licence=meta.get("license"))
     source = f"mteb {content.get('mteb_version')}, {name}, data set revision {content.get('dataset_revision')}"
     return Submission(
         format=FORMAT,
