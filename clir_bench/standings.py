@@ -45,6 +45,7 @@ def overview_frame(submissions: Sequence[Submission]) -> pd.DataFrame:
             "system": s.system.name,
             "variant": s.system.variant,
             "pairs": f"{len(pairs)} of {s.task.pairs}" if not s.complete else str(len(pairs)),
+            "queries": sum(next(iter(p.measures.values())).n for p in s.pairs),
             "complete": s.complete,
             "trust": s.trust,
         }

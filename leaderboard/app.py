@@ -5,10 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from clir_bench.errors import SubmissionError
 from clir_bench.standings import matrix_frame, overview_frame, read_all
+from clir_bench.views import coverage
+
+
+def _one_decimal(frame: pd.DataFrame) -> dict[str, object]:
+    return {name: st.column_config.NumberColumn(format="%.1f") for name in frame.columns if frame[name].dtype == float}
+
 
 st.set_page_config(page_title="clir-bench", layout="wide")
 st.title("clir-bench")
@@ -24,13 +31,15 @@ tasks = sorted({s.task.name for s in submissions})
 task = st.selectbox("Task", tasks)
 chosen = [s for s in submissions if s.task.name == task]
 st.caption(f"{chosen[0].task.pairs} pairs; macro means over pairs, percent. A mean over an incomplete set is marked and not ranked.")
-st.dataframe(overview_frame(chosen), hide_index=True)
+overview = overview_frame(chosen)
+st.dataframe(overview, hide_index=True, column_config=_one_decimal(overview))
 names = [f"{s.system.name} ({s.system.variant})" for s in chosen]
 picked = chosen[names.index(st.selectbox("System", names))]
 measure = st.selectbox("Measure", list(picked.pairs[0].measures))
-st.caption("Query language down, document language across; percent.")
 try:
-    st.dataframe(matrix_frame(picked, measure))
+    matrix = matrix_frame(picked, measure)
+    st.caption(f"Query language down, document language across; percent. {coverage(picked)}.")
+    st.dataframe(matrix, column_config=_one_decimal(matrix))
 except SubmissionError as error:
     st.error(str(error))
 st.code(picked.system.signature, language=None)
