@@ -220,3 +220,17 @@ def test_fast_linear_layers_give_the_same_vectors(tiny_model: Path, monkeypatch:
         monkeypatch.setattr(linear, "_amd", lambda amd=amd: amd)
         found[amd] = SentenceEncoder(str(tiny_model), device="cpu").encode(TEXTS, "query")
     np.testing.assert_allclose(found[True], found[False], atol=2e-6)
+
+
+def test_a_mixture_of_experts_is_not_loaded_as_the_dense_model(tmp_path: Path) -> None:
+    """The hub's nomic-embed-text-v2-moe says model_type nomic_bert, which transformers 5 takes for the dense model without a word."""
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.for_model("nomic_bert", vocab_size=61, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_experts=8)
+    source = make_model(tmp_path / "words")
+    AutoModel.from_config(config).save_pretrained(tmp_path / "moe")
+    for file in source.iterdir():
+        if file.name.startswith(("tokenizer", "vocab", "special")):
+            shutil.copy(file, tmp_path / "moe")
+    with pytest.raises(ModelError, match="a mixture of 8 experts, which transformers loads as the dense NomicBert"):
+        SentenceEncoder(str(tmp_path / "moe"), device="cpu")

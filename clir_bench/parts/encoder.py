@@ -72,6 +72,12 @@ class SentenceEncoder:
             self.model = _load(model, revision, protocol, dtype, device, progress)
         except Exception as error:
             raise ModelError(_cannot_load(model, revision, error)) from error
+        experts = getattr(self.model.config, "num_experts", 0)
+        if experts and getattr(self.model.config, "model_type", "") == "nomic_bert":
+            raise ModelError(
+                f"{model}: a mixture of {experts} experts, which transformers loads as the dense NomicBert with a part of the weights random."
+                " clir-bench cannot load it as what it is yet, and gives no number rather than a wrong one."
+            )
         own = self.model.max_seq_length
         positions = getattr(self.model.config, "max_position_embeddings", None)
         if max_tokens and positions and max_tokens > positions:
