@@ -118,8 +118,7 @@ class Collection:
     @cached_property
     def pool_languages(self) -> IntArray:
         """int32 [pool]: each document's index in ``languages``."""
-        number = {language: i for i, language in enumerate(self.languages)}
-        return np.fromiter((number[x] for x in self.pool.languages), np.int32, len(self.pool))
+        return language_numbers(self.pool.languages)
 
     def restrict(self, pairs: Iterable[Pair]) -> Collection:
         """The same pool with only the queries and judgements of ``pairs``: less work, the same numbers in those pairs."""
@@ -142,6 +141,12 @@ class Ranking(NamedTuple):
 
     rows: IntArray
     scores: FloatArray
+
+
+def language_numbers(languages: Sequence[str]) -> IntArray:
+    """int32 [texts]: the place of each text's language among the sorted distinct ones."""
+    number = {language: i for i, language in enumerate(sorted(set(languages)))}
+    return np.fromiter((number[language] for language in languages), np.int32, len(languages))
 
 
 def opaque(identifier: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TextIO
 
 from clir_bench.collection import NOTHING, Collection
 from clir_bench.errors import ClirBenchError
+from clir_bench.files import replacing
 from clir_bench.runs import Run, distinct_scores, load_run
 from clir_bench.sources import open_task
 from clir_bench.submission import read_submission
@@ -111,12 +113,10 @@ def _qrels(collection: Collection) -> Iterator[tuple[str, list[tuple[str, str, i
 
 def _write(path: Path, fill: Callable[[TextIO], object]) -> Path:
     """Write beside and rename. Raises ClirBenchError where the folder cannot be written."""
-    temporary = path.with_name(f".part-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="\n") as out:
+        with replacing(path) as stream, io.TextIOWrapper(stream, encoding="utf-8", newline="\n", write_through=True) as out:
             fill(out)
-        temporary.replace(path)
     except OSError as error:
         raise ClirBenchError(f"{path} cannot be written: {error.strerror or error}") from error
     return path

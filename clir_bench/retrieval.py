@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from clir_bench.collection import FloatArray, IntArray, Ranking, Texts
+from clir_bench.collection import FloatArray, IntArray, Ranking, Texts, language_numbers
 from clir_bench.measures import NOT_FOUND
 from clir_bench.vectors import Role
 
@@ -111,8 +111,7 @@ class Dense:
             vectors = self.encoder.encode(distinct, "document")
         with self.clock.time("build_index", len(pool)):
             self.store.build(vectors if len(distinct) == len(pool) else vectors[of])
-        number = {language: i for i, language in enumerate(sorted(set(pool.languages)))}
-        self._languages = np.array([number[x] for x in pool.languages], np.int32)
+        self._languages = language_numbers(pool.languages)
         self._queries: tuple[Texts, FloatArray, IntArray] | None = None
 
     def search(self, queries: Texts, depth: int) -> Ranking:
@@ -151,8 +150,7 @@ class BM25:
         """Tokenise and index the pool."""
         with self.clock.time("build_index", len(pool)):
             self.lexicon.build(self._tokens(pool))
-        number = {language: i for i, language in enumerate(sorted(set(pool.languages)))}
-        self._languages = np.array([number[x] for x in pool.languages], np.int32)
+        self._languages = language_numbers(pool.languages)
 
     def search(self, queries: Texts, depth: int) -> Ranking:
         """Search; a query that matches nothing retrieves nothing."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +12,7 @@ import numpy as np
 from clir_bench.collection import Collection, FloatArray, Pair, Ranking
 from clir_bench.errors import ClirBenchError, CollectionError
 from clir_bench.evaluate import Evaluation
+from clir_bench.files import replacing
 from clir_bench.sources import open_task
 
 _FORMAT = "clir-bench/run/1"
@@ -39,15 +38,11 @@ def save_run(path: Path, evaluation: Evaluation, task: str) -> None:
         "system": s.system.name,
         "signature": s.system.signature,
     }
-    memory = io.BytesIO()
-    np.savez_compressed(memory, header=np.array(json.dumps(header)), rows=evaluation.ranking.rows, scores=evaluation.ranking.scores)
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(memory.getvalue())
-        temporary.replace(path)
+        with replacing(path) as stream:
+            np.savez_compressed(stream, header=np.array(json.dumps(header)), rows=evaluation.ranking.rows, scores=evaluation.ranking.scores)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ClirBenchError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

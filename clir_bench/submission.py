@@ -10,8 +10,6 @@ import base64
 import binascii
 import json
 import math
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from pydantic import Field, ValidationError, model_validator
 
 from clir_bench.errors import SubmissionError
+from clir_bench.files import replacing
 from clir_bench.measures import NOT_FOUND, GoldRanks, Stat, parse_measure, stats
 from clir_bench.records import Count, GoldRankRecord, PairRecord, ProfileRecord, Provenance, StatRecord, SystemRecord, TaskRecord, Text, TimingRecord
 from clir_bench.strict import Strict, problems_in
@@ -179,14 +178,8 @@ def write_submission(submission: Submission, path: Path, *, overwrite: bool = Fa
         refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(to_json(submission))
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(path) as stream:
+            stream.write(to_json(submission).encode())
     except OSError as error:
         raise SubmissionError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -16,7 +16,6 @@ import pytest
 from conftest import HashingEncoder
 
 from clir_bench.errors import CacheError, ModelError
-from clir_bench.parts import cache
 from clir_bench.parts.cache import Cached
 from clir_bench.vectors import Batch
 
@@ -66,7 +65,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     cached = Cached(HashingEncoder(), tmp_path)
-    monkeypatch.setattr(cache.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(CacheError, match=r"cannot be written \(No space left on device\). Choose another with --cache-dir, or go without: --no-cache"):
         cached.encode(TEXTS, "query")
     assert list(tmp_path.rglob(".part-*")) == []

@@ -53,6 +53,11 @@ def test_writing_and_reading_give_the_same(hashed: Evaluation, written: Path) ->
     assert not [p for p in written.parent.iterdir() if p.name.startswith(".part")]
 
 
+def test_a_submission_can_be_read_by_whom_the_umask_allows(written: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    assert written.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_every_number_is_recomputed_from_one_byte_a_query(hashed: Evaluation, written: Path) -> None:
     assert disagreements(hashed.submission) == []
     record = hashed.submission.gold_ranks

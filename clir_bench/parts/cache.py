@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from safetensors.numpy import save
 
 from clir_bench.collection import FloatArray
 from clir_bench.errors import CacheError
+from clir_bench.files import replacing
 from clir_bench.parts.progress import bar
 from clir_bench.vectors import Batch, Role, checked
 
@@ -101,7 +100,8 @@ class _Shelf:
                 if time() - left.stat().st_mtime > _PART_SECONDS:
                     left.unlink(missing_ok=True)
             if not (self.folder / "identity.json").exists():
-                _write(self.folder / "identity.json", f"{text}\n".encode())
+                with replacing(self.folder / "identity.json") as stream:
+                    stream.write(f"{text}\n".encode())
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
@@ -140,7 +140,8 @@ class _Shelf:
         digest = _digest(vectors)
         content = save({"keys": held, "vectors": vectors}, metadata={"vectors": digest})
         try:
-            _write(self.folder / f"{_name(held.tobytes(), digest)}.safetensors", content)
+            with replacing(self.folder / f"{_name(held.tobytes(), digest)}.safetensors") as stream:
+                stream.write(content)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
@@ -151,18 +152,6 @@ def _digest(vectors: FloatArray) -> str:
 
 def _name(keys: bytes, digest: str) -> str:
     return hashlib.blake2b(keys + digest.encode(), digest_size=16).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside, then rename: other runs see the whole file or none."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _unwritable(folder: Path, error: OSError) -> CacheError:
