@@ -178,6 +178,13 @@ print(json.dumps({"kills": kills, "shards": shards, "halves": halves}))
 """
 
 
+def test_a_part_file_that_another_run_has_just_renamed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Cached(HashingEncoder(), tmp_path).encode(TEXTS, "query")
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [self / ".part-gone"] if pattern == ".part-*" else glob(self, pattern))
+    assert Cached(HashingEncoder(), tmp_path).encode(TEXTS, "query").tobytes() == HashingEncoder().encode(TEXTS, "query").tobytes()
+
+
 def drive(folder: Path, root: Path, kills: int) -> dict[str, int]:
     command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(folder), str(root), str(kills)]
     found = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time
 from typing import Protocol
@@ -97,8 +98,9 @@ class _Shelf:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob(".part-*"):  # of a killed run; a living one takes seconds to rename its own
-                if time() - left.stat().st_mtime > _PART_SECONDS:
-                    left.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # the living one has just renamed it
+                    if time() - left.stat().st_mtime > _PART_SECONDS:
+                        left.unlink()
             if not (self.folder / "identity.json").exists():
                 with replacing(self.folder / "identity.json") as stream:
                     stream.write(f"{text}\n".encode())
