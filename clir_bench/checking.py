@@ -7,10 +7,11 @@ from pathlib import Path
 
 from clir_bench import resources
 from clir_bench.errors import ClirBenchError, SubmissionError, TaskError
-from clir_bench.sources import build
+from clir_bench.sources import sample
+from clir_bench.sources.pairs import load_pair_set
 from clir_bench.submission import disagreements, path_of, read_submission
 from clir_bench.task import disagreements as task_disagreements
-from clir_bench.task import load_task, task_names
+from clir_bench.task import known_task, load_task
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
@@ -31,7 +32,9 @@ def check_files(paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
     """(file, its problems as one text, or None if it holds) for each file."""
     for path in paths:
         try:
-            if path.suffix == ".toml":
+            if path.suffix == ".toml" and path.parent.name == "training":
+                load_pair_set(path)
+            elif path.suffix == ".toml":
                 _check_task(path)
             elif path.suffix == ".json":
                 _check_submission(path)
@@ -45,7 +48,7 @@ def check_files(paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
 
 def _check_task(path: Path) -> None:
     task = load_task(path)
-    if task.source == "sample" and (wrong := task_disagreements(task, build(task))):
+    if task.source == "sample" and (wrong := task_disagreements(task, sample.read())):
         raise TaskError.of(str(path), wrong)
 
 
@@ -56,21 +59,21 @@ def _check_submission(path: Path) -> None:
     if "submissions" in path.resolve().parts and not path.resolve().as_posix().endswith(canonical.as_posix()):
         problems.append(f"its place is submissions/{canonical}. Move it there.")
     record, claimed = submission.task, submission.gold_ranks is None  # what a claim does not know it need not say
-    if record.name in task_names():
-        task = load_task(record.name)
+    if task := known_task(record.name):
         if record.version == task.version:
             facts = [
                 ("fingerprint", record.fingerprint, task.expect.fingerprint),
                 ("documents", record.documents, task.expect.documents),
                 ("pairs", record.pairs, task.expect.pairs),
                 ("depth", record.depth, task.depth),
-                ("track", record.track, task.track),
             ]
             problems += [
                 f"task.{key}: {stated}, but tasks/{task.name}.toml says {right}"
                 for key, stated, right in facts
                 if right is not None and stated != right and not (stated is None and claimed)
             ]
+            if record.track not in task.tracks:
+                problems.append(f"task.track: {record.track}, but tasks/{task.name}.toml has {', '.join(task.tracks)}")
             known = set(task.language_pairs())
             problems += [f"pairs: {p.pair} is no pair of the task" for p in submission.pairs if p.pair not in known]
         elif record.version > task.version:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clir_bench.cli_data import add_source_options, add_verbs, options_of
 from clir_bench.errors import ClirBenchError
 
 if TYPE_CHECKING:
@@ -40,9 +42,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    p = _verb(verbs, "evaluate", _evaluate, "evaluate a system on a task and write a submission", "clir-bench evaluate --model demo --task sample")
+    p = _verb(
+        verbs, "evaluate", _evaluate, "evaluate a system on a task and write a submission", "clir-bench evaluate --model nomic-ai/nomic-embed-text-v2-moe"
+    )
     p.add_argument("--model", required=True, help="hub name, local folder, 'demo' (the packaged MiniLM) or 'bm25'")
-    p.add_argument("--task", default="sample", help="task name, task file, or a folder of your own documents (default: sample)")
+    p.add_argument(
+        "--task",
+        action="append",
+        metavar="TASK",
+        help="task, TOML file, folder of your own documents, hf://org/name@revision or mteb:NAME; may be repeated (default: the paper's three data sets)",
+    )
+    p.add_argument(
+        "--documents", choices=("original", "english"), default="original", help="english: each document's English text, where the collection has it"
+    )
     p.add_argument("--revision", help="commit of the model (default: the newest; it is recorded)")
     p.add_argument("--name", help="org/model: what a local folder is called in the submission")
     p.add_argument(
@@ -61,16 +73,26 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     p.add_argument("--batch-tokens", type=int, help="padded tokens a batch (default: 2048 on a CPU, 65536 on a GPU)")
     p.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    p.add_argument("--cache-dir", help="where embeddings are kept (default: $CLIR_BENCH_CACHE or ~/.cache/clir_bench)")
+    add_source_options(p)
     p.add_argument("--no-cache", action="store_true", help="keep no embeddings")
     p.add_argument("--output", default="submissions", help="folder of submissions (default: %(default)s)")
     p.add_argument("--overwrite", action="store_true", help="replace an existing submission")
-    p.add_argument("--save-run", metavar="FILE", help="also keep the ranking (.npz), for export --format trec or ranx")
+    p.add_argument("--save-run", metavar="FILE", help="also keep the ranking (.npz), for export --format trec or ranx; with one task")
     _output_options(p)
 
     p = _verb(verbs, "check", _check, "check tasks and submissions; every problem at once", "clir-bench check tasks submissions")
     p.add_argument("paths", nargs="*", help="files or folders (default: the tasks, and ./submissions)")
     _output_options(p)
+
+    p = verbs.add_parser("data", help="collections and training pairs: build, info, verify, publish", description="Collections and training pairs.")
+    below = p.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, example: str) -> argparse.ArgumentParser:
+        parser = _verb(below, name, run, text, example)
+        _output_options(parser)
+        return parser
+
+    add_verbs(add)
 
     p = _verb(verbs, "tasks", _tasks, "list the tasks", "clir-bench tasks")
     _output_options(p)
@@ -134,46 +156,65 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
 def _evaluate(o: argparse.Namespace) -> int:
     from clir_bench import resources, views
     from clir_bench.assemble import Runtime, build
+    from clir_bench.errors import TaskError
     from clir_bench.evaluate import evaluate
     from clir_bench.runs import save_run
-    from clir_bench.sources import open_task
+    from clir_bench.sources import DATA_SETS, building, known_tasks, open_english, open_task
     from clir_bench.submission import canonical_path, refuse_existing, to_json, write_submission
     from clir_bench.system import System
 
     system = System(
         model=o.model, revision=o.revision, protocol=o.protocol, dtype=o.dtype, max_tokens=o.max_tokens, query_prompt=o.query_prompt,
-        document_prompt=o.document_prompt, name=o.name, tokenizer=o.tokenizer, k1=o.k1, b=o.b,
+        document_prompt=o.document_prompt, documents=o.documents, name=o.name, tokenizer=o.tokenizer, k1=o.k1, b=o.b,
     )  # fmt: skip
-    task, collection = open_task(o.task)
-    pairs = _chosen_pairs(o, task, collection)
+    if o.cache_dir:
+        os.environ["CLIR_BENCH_CACHE"] = o.cache_dir
+    names = o.task or list(DATA_SETS)
+    if len(names) > 1 and (o.save_run or o.json):
+        raise TaskError("--save-run and --json take one task: name it by --task")
     say = _silent if o.quiet else _on_stderr
-    asked = collection if pairs is None else collection.restrict(pairs)
-    say(
-        f"task {task.name} v{task.version}: {len(collection.pool):,} documents, {len(asked.queries):,} queries, {len(asked.pairs)} of {len(collection.pairs)} pairs"
-    )
-    path = Path(o.output) / canonical_path(system.display_name, system.variant, task.name, task.version, len(asked.pairs) == len(collection.pairs))
-    if not o.overwrite:
-        refuse_existing(path)
-    cache = None if o.no_cache else Path(o.cache_dir) if o.cache_dir else resources.cache_dir()
-    runtime = Runtime(device=o.device, batch_tokens=o.batch_tokens, threads=o.threads, cache=cache, progress=not o.quiet)
-    assembled = build(system, runtime)
-    result = evaluate(task, collection, assembled, pairs=pairs, command=shlex.join(["clir-bench", *sys.argv[1:]]))
-    write_submission(result.submission, path, overwrite=o.overwrite)
-    if o.save_run:
-        save_run(Path(o.save_run), result, str(o.task))
+    building.prepare(known_tasks(names), options_of(o))
+    cache = None if o.no_cache else resources.cache_dir()
+    assembled, written = None, []
+    for name in names:
+        task, collection = open_task(name)
+        english = open_english(task) if system.documents == "english" else None
+        pairs = _chosen_pairs(o, task, collection, required=len(names) == 1)
+        if pairs == []:
+            say(f"task {task.name}: no such pair, passed over")
+            continue
+        asked = collection if pairs is None else collection.restrict(pairs)
+        say(
+            f"task {task.name} v{task.version}: {len(collection.pool):,} documents, {len(asked.queries):,} queries, {len(asked.pairs)} of {len(collection.pairs)} pairs"
+        )
+        path = Path(o.output) / canonical_path(system.display_name, system.variant, task.name, task.version, len(asked.pairs) == len(collection.pairs))
+        if not o.overwrite:
+            refuse_existing(path)
+        assembled = assembled or build(system, Runtime(device=o.device, batch_tokens=o.batch_tokens, threads=o.threads, cache=cache, progress=not o.quiet))
+        result = evaluate(task, collection, assembled, pairs=pairs, english=english, command=shlex.join(["clir-bench", *sys.argv[1:]]))
+        write_submission(result.submission, path, overwrite=o.overwrite)
+        written.append((path, result.submission))
+        if o.save_run:
+            save_run(Path(o.save_run), result, name)
+    if not written:
+        raise TaskError("--pairs, --languages and --query-languages together leave no pair in any task")
     if o.json:
-        print(to_json(result.submission), end="")
-        say(f"wrote {path}")
+        print(to_json(written[0][1]), end="")
+        say(f"wrote {written[0][0]}")
         return 0
     if not o.quiet:
-        names = [name for name in ("R@10", *task.measures) if name in task.measures]
-        views.show(_console(), views.overview([result.submission]), views.matrix(result.submission, names[0]))
+        measures = [[m for m in ("R@10", *s.pairs[0].measures) if m in s.pairs[0].measures] for _, s in written]
+        views.show(_console(), views.overview([s for _, s in written]), *(views.matrix(s, m[0]) for (_, s), m in zip(written, measures, strict=True)))
         print()
-    print(f"wrote {path}" + ("" if o.quiet else f"\nnext: clir-bench show {path}"))
+    for path, _ in written:
+        print(f"wrote {path}")
+    if not o.quiet:
+        print(f"next: clir-bench show {' '.join(str(path) for path, _ in written)}")
     return 0
 
 
-def _chosen_pairs(o: argparse.Namespace, task: Task, collection: Collection) -> list[Pair] | None:
+def _chosen_pairs(o: argparse.Namespace, task: Task, collection: Collection, required: bool) -> list[Pair] | None:
+    """The pairs that the options leave; None for all. With ``required``, a language or pair that the task does not have is an error."""
     from clir_bench.errors import TaskError
     from clir_bench.task import parse_pair
 
@@ -181,7 +222,7 @@ def _chosen_pairs(o: argparse.Namespace, task: Task, collection: Collection) -> 
 
     def known(text: str | None, among: tuple[str, ...], option: str) -> set[str]:
         chosen = {code.strip() for code in text.split(",")} if text else set(among)
-        if wrong := sorted(chosen - set(among)):
+        if required and (wrong := sorted(chosen - set(among))):
             raise TaskError(f"{option}: {', '.join(wrong)} not in task {task.name}, whose languages are {', '.join(among)}")
         return chosen
 
@@ -189,12 +230,15 @@ def _chosen_pairs(o: argparse.Namespace, task: Task, collection: Collection) -> 
         return None
     in_documents = known(o.languages, documents, "--languages")
     in_queries = known(o.query_languages or o.languages, queries, "--query-languages" if o.query_languages else "--languages")
-    try:
-        named = {parse_pair(text.strip(), queries, documents) for text in o.pairs.split(",")} if o.pairs else set(collection.pairs)
-    except ValueError as error:
-        raise TaskError(f"--pairs: {error}") from None
+    named = set(collection.pairs) if not o.pairs else set()
+    for text in o.pairs.split(",") if o.pairs else ():
+        try:
+            named.add(parse_pair(text.strip(), queries, documents))
+        except ValueError as error:
+            if required:
+                raise TaskError(f"--pairs: {error}") from None
     chosen = [p for p in collection.pairs if p in named and p.query in in_queries and p.document in in_documents]
-    if not chosen:
+    if required and not chosen:
         raise TaskError("--pairs, --languages and --query-languages together leave no pair")
     return chosen
 
@@ -218,23 +262,22 @@ def _tasks(o: argparse.Namespace) -> int:
     from rich.table import Table
 
     from clir_bench import views
-    from clir_bench.sources import built
+    from clir_bench.sources import is_at_hand
     from clir_bench.task import load_task, task_names
 
     tasks = [load_task(name) for name in task_names()]
     if o.json:
-        rows = [{**t.model_dump(mode="json", by_alias=True), "built": built(t)} for t in tasks]
+        rows = [{**t.model_dump(mode="json", by_alias=True), "built": is_at_hand(t)} for t in tasks]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("task", "version", "pairs", "languages", "documents", "queries", "download", "built", "licence", "title"):
         table.add_column(column, justify="right" if column in ("pairs", "documents", "queries", "download") else "left")
     for t in tasks:
-        size = sum(f.bytes or 0 for f in t.files)
         counts = [f"{n:,}" if n else "-" for n in (t.expect.documents, t.expect.queries)]
         table.add_row(
-            t.name, str(t.version), str(t.expect.pairs), str(len(t.languages)), *counts, f"{size / 1e6:,.0f} MB" if size else "none",
-            "yes" if built(t) else "no", t.licence, t.title,
+            t.name, str(t.version), str(t.expect.pairs), str(len(t.languages)), *counts, f"{t.cost.download / 1e6:,.0f} MB" if t.cost else "none",
+            "yes" if is_at_hand(t) else "no", t.licence, t.title,
         )  # fmt: skip
     views.show(_console(), table)
     return 0

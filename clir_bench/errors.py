@@ -36,6 +36,10 @@ class CacheError(ClirBenchError):
     """A cache folder that cannot be written."""
 
 
+class DownloadError(ClirBenchError):
+    """A file that cannot be had, or is not the one that was asked for."""
+
+
 class MissingExtra(ClirBenchError):
     """A part that needs a package which is not installed."""
 

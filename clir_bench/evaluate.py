@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -13,6 +13,7 @@ import numpy as np
 from clir_bench import bias, provenance
 from clir_bench.assemble import Assembled, Runtime, build
 from clir_bench.collection import Collection, Pair, Ranking
+from clir_bench.errors import ModelError
 from clir_bench.measures import NOT_FOUND, GoldRanks, gold_ranks, parse_measure, stats
 from clir_bench.records import (
     EncodeStage,
@@ -20,10 +21,12 @@ from clir_bench.records import (
     LexicalStage,
     PairRecord,
     ProfileRecord,
+    SearchStage,
     Stage,
     SystemRecord,
     TaskRecord,
     TimingRecord,
+    TranslateStage,
 )
 from clir_bench.retrieval import Locator
 from clir_bench.submission import FORMAT, Submission, pack_ranks, stat_record
@@ -44,17 +47,32 @@ class Evaluation:
 
 
 def evaluate(
-    task: Task, collection: Collection, system: System | Assembled, *, pairs: Iterable[Pair] | None = None, runtime: Runtime | None = None, command: str = ""
+    task: Task,
+    collection: Collection,
+    system: System | Assembled,
+    *,
+    pairs: Iterable[Pair] | None = None,
+    english: Mapping[str, str] | None = None,
+    runtime: Runtime | None = None,
+    command: str = "",
 ) -> Evaluation:
     """Evaluate a system on a task's collection, on all pairs or only some.
 
-    The pool is always the whole one, so the numbers of a pair do not depend on which others were asked for.
+    The pool is always the whole one, so the numbers of a pair do not depend on which others were asked for. ``english`` holds each document's English
+    text by id, where the system's ``documents`` are english: languages, pairs and judgements stay those of the originals.
     """
     started, clock = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), perf_counter()
     asked = collection if pairs is None else collection.restrict(pairs)
     assembled = system if isinstance(system, Assembled) else build(system, runtime)
-    retriever = assembled.retriever
-    retriever.index(asked.pool)
+    if (assembled.system.documents == "english") != (english is not None):
+        raise ModelError(f"documents are {assembled.system.documents!r}, but {'no' if english is None else 'their'} English texts were given")
+    stages: tuple[Stage, ...] = assembled.stages
+    pool = asked.pool
+    if english is not None:
+        pool = replace(pool, texts=[english[key] for key in pool.ids])
+        stages = (TranslateStage(kind="translate", documents="english", source=f"English texts of the collection {task.name}"), *stages)
+    retriever, earlier = assembled.retriever, len(assembled.clock.timings)
+    retriever.index(pool)
     ranking = retriever.search(asked.queries, task.depth)
     ranks = gold_ranks(ranking, asked.judgements)
     exact, own = _locate(retriever, asked, ranks) if isinstance(retriever, Locator) else (None, None)
@@ -67,7 +85,7 @@ def evaluate(
         submission=Submission(
             format=FORMAT,
             task=_task_record(task, collection),
-            system=_system_record(assembled),
+            system=_system_record(assembled.system, stages),
             complete=len(asked.pairs) == len(collection.pairs),
             pool=dict(sorted(Counter(collection.pool.languages).items())),
             pairs=_pair_records(task, ranks, own),
@@ -76,10 +94,11 @@ def evaluate(
                 for p in bias.language_profiles(asked, ranking)
             ),
             timings=tuple(
-                TimingRecord(stage=t.stage, items=t.items, seconds=round(t.seconds, 4), cpu_seconds=round(t.cpu_seconds, 4)) for t in assembled.clock.timings
+                TimingRecord(stage=t.stage, items=t.items, seconds=round(t.seconds, 4), cpu_seconds=round(t.cpu_seconds, 4))
+                for t in assembled.clock.timings[earlier:]
             ),
             gold_ranks=_packed(ranks, own),
-            provenance=provenance.collect(started, perf_counter() - clock, command, task.sample.seed if task.sample else None),
+            provenance=provenance.collect(started, perf_counter() - clock, command, task.recipe.seed if "recipe" in task.model_fields_set else None),
         ),
     )
 
@@ -93,8 +112,10 @@ def signature(stages: Iterable[Stage]) -> str:
             parts += [f"query {stage.query_prompt!r}", f"document {stage.document_prompt!r}"]
         elif isinstance(stage, LexicalStage):
             parts += [f"{stage.formula} k1={stage.k1:g} b={stage.b:g} epsilon={stage.epsilon:g}", stage.tokenizer]
-        elif stage.kind == "search":
+        elif isinstance(stage, SearchStage):
             parts.append(stage.index)
+        elif isinstance(stage, TranslateStage):
+            parts.append(f"documents {stage.documents} ({stage.source})")
         else:
             parts.append(f"{stage.model.name}@{stage.model.revision} ({stage.source})")
     return " | ".join(parts)
@@ -115,7 +136,7 @@ def _task_record(task: Task, collection: Collection) -> TaskRecord:
     return TaskRecord(
         name=task.name,
         version=task.version,
-        track=task.track,
+        track="retrieval",
         depth=task.depth,
         fingerprint=collection.fingerprint,
         documents=len(collection.pool),
@@ -124,9 +145,8 @@ def _task_record(task: Task, collection: Collection) -> TaskRecord:
     )
 
 
-def _system_record(assembled: Assembled) -> SystemRecord:
-    system = assembled.system
-    return SystemRecord(name=system.display_name, variant=system.variant, signature=signature(assembled.stages), stages=assembled.stages)
+def _system_record(system: System, stages: tuple[Stage, ...]) -> SystemRecord:
+    return SystemRecord(name=system.display_name, variant=system.variant, signature=signature(stages), stages=stages)
 
 
 def _pair_records(task: Task, ranks: GoldRanks, own: GoldRanks | None) -> tuple[PairRecord, ...]:

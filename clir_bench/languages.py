@@ -26,38 +26,55 @@ class Language(NamedTuple):
 
 
 _ROWS = """
+af Afrikaans Latn Indo-European afr afr_Latn
+am Amharic Ethi Afro-Asiatic amh amh_Ethi
 ar Arabic Arab Afro-Asiatic ara arb_Arab
+ary Moroccan_Arabic Arab Afro-Asiatic ary ary_Arab
+arz Egyptian_Arabic Arab Afro-Asiatic arz arz_Arab
 ca Catalan Latn Indo-European cat cat_Latn
 cs Czech Latn Indo-European ces ces_Latn
 de German Latn Indo-European deu deu_Latn
 el Greek Grek Indo-European ell ell_Grek
 en English Latn Indo-European eng eng_Latn
 es Spanish Latn Indo-European spa spa_Latn
+fa Persian Arab Indo-European fas pes_Arab
 fi Finnish Latn Uralic fin fin_Latn
 fr French Latn Indo-European fra fra_Latn
+ha Hausa Latn Afro-Asiatic hau hau_Latn
 hi Hindi Deva Indo-European hin hin_Deva
 id Indonesian Latn Austronesian ind ind_Latn
+ig Igbo Latn Niger-Congo ibo ibo_Latn
 it Italian Latn Indo-European ita ita_Latn
 ja Japanese Jpan Japonic jpn jpn_Jpan
 ko Korean Hang Koreanic kor kor_Hang
 nl Dutch Latn Indo-European nld nld_Latn
 nn Nynorsk Latn Indo-European nno nno_Latn
 no Norwegian Latn Indo-European nor nob_Latn
+nso Northern_Sotho Latn Niger-Congo nso nso_Latn
 pl Polish Latn Indo-European pol pol_Latn
 pt Portuguese Latn Indo-European por por_Latn
 ro Romanian Latn Indo-European ron ron_Latn
 ru Russian Cyrl Indo-European rus rus_Cyrl
+sn Shona Latn Niger-Congo sna sna_Latn
+so Somali Latn Afro-Asiatic som som_Latn
 sv Swedish Latn Indo-European swe swe_Latn
 sw Swahili Latn Niger-Congo swa swh_Latn
 th Thai Thai Kra-Dai tha tha_Thai
+ti Tigrinya Ethi Afro-Asiatic tir tir_Ethi
 tl Tagalog Latn Austronesian tgl tgl_Latn
 tr Turkish Latn Turkic tur tur_Latn
+tw Twi Latn Niger-Congo twi twi_Latn
 uk Ukrainian Cyrl Indo-European ukr ukr_Cyrl
 vi Vietnamese Latn Austroasiatic vie vie_Latn
+wo Wolof Latn Niger-Congo wol wol_Latn
+yo Yoruba Latn Niger-Congo yor yor_Latn
 zh Chinese Hans Sino-Tibetan zho zho_Hans
+zu Zulu Latn Niger-Congo zul zul_Latn
 """
 
-TABLE: dict[str, Language] = {row.split()[0]: Language(*row.split()) for row in _ROWS.strip().splitlines()}
+TABLE: dict[str, Language] = {
+    row.split()[0]: Language(*(part.replace("_", " ") if i == 1 else part for i, part in enumerate(row.split()))) for row in _ROWS.strip().splitlines()
+}
 
 
 @cache
@@ -81,6 +98,11 @@ def problem_with(tag: str) -> str | None:
 def name(tag: str) -> str:
     """The English name, or the tag where the table has none."""
     return TABLE[tag].name if tag in TABLE else tag
+
+
+def from_iso639_3(code: str) -> str:
+    """Our tag for an ISO 639-3 code of the table; the code itself where it has none."""
+    return next((row.code for row in TABLE.values() if row.iso639_3 == code), code)
 
 
 def mteb_code(tag: str) -> str:

@@ -63,6 +63,14 @@ class LexicalStage(Strict):
     epsilon: float
 
 
+class TranslateStage(Strict):
+    """Documents replaced by their English texts before anything sees them; ``source`` says whose."""
+
+    kind: Literal["translate"]
+    documents: Literal["english"]
+    source: Text
+
+
 class ExternalStage(Strict):
     """A system that clir-bench did not run: a model behind an imported result, or a retriever of the user's own."""
 
@@ -71,7 +79,7 @@ class ExternalStage(Strict):
     source: Text
 
 
-Stage = EncodeStage | SearchStage | LexicalStage | ExternalStage
+Stage = TranslateStage | EncodeStage | SearchStage | LexicalStage | ExternalStage
 
 
 class SystemRecord(Strict):

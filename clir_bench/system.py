@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from clir_bench.errors import ModelError
+from clir_bench.task_records import Documents
 
 Protocol = Literal["native", "paper"]
 Tokenizer = Literal["whitespace", "multilingual"]
@@ -32,6 +33,7 @@ class System:
     max_tokens: int | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
+    documents: Documents = "original"
     name: str | None = None
     tokenizer: Tokenizer = "multilingual"
     k1: float = 1.5
@@ -65,8 +67,9 @@ class System:
     @property
     def variant(self) -> str:
         """The folder of this variant: what differs from the model's own settings, in words, the rest as a hash."""
+        english = "-english" if self.documents == "english" else ""
         if self.lexical:
-            return self.tokenizer + ("" if (self.k1, self.b) == (1.5, 0.75) else f"-k1_{self.k1:g}-b_{self.b:g}")
+            return self.tokenizer + ("" if (self.k1, self.b) == (1.5, 0.75) else f"-k1_{self.k1:g}-b_{self.b:g}") + english
         parts: list[str] = [self.protocol]
         if self.dtype != "float32":
             parts.append(self.dtype)
@@ -75,7 +78,7 @@ class System:
         if self.query_prompt is not None or self.document_prompt is not None:
             prompts = f"{self.query_prompt!r} {self.document_prompt!r}"
             parts.append(f"prompts_{hashlib.sha256(prompts.encode()).hexdigest()[:8]}")
-        return "-".join(parts)
+        return "-".join(parts) + english
 
     def changed(self) -> dict[str, object]:
         """The fields that differ from the defaults."""

@@ -3,65 +3,33 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from clir_bench import languages, resources
 from clir_bench.collection import Collection, Pair
 from clir_bench.errors import TaskError
 from clir_bench.measures import DEFAULT_MEASURES, parse_measure
 from clir_bench.strict import Strict, problems_in
+from clir_bench.task_records import Choice, Cost, Documents, Download, Expectation, Recipe, Reported, Rerank, Strings, Track
 
-Strings = Annotated[tuple[str, ...], Field(strict=False)]
-Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-SOURCES = ("sample", "folder")
-"""The builders in ``clir_bench/sources``."""
+SOURCES = ("sample", "folder", "clirmatrix", "mmarco", "large_scale", "africlirmatrix", "neuclir", "mteb")
+"""The builders in ``clir_bench/sources``; ``mteb`` collections come from mteb's own loaders."""
 MAX_DEPTH = 254
 """A gold rank is one byte in a submission, and 255 says that it is deeper."""
-
-
-class Download(Strict):
-    """A file a builder fetches."""
-
-    url: Annotated[str, Field(pattern=r"^https?://")]
-    bytes: Annotated[int, Field(gt=0)] | None = None
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-
-    @model_validator(mode="after")
-    def _checksum(self) -> Self:
-        if self.md5 is None and self.sha256 is None:
-            raise ValueError(f"{self.url} has no checksum. Add md5 or sha256.")
-        return self
-
-
-class Sampling(Strict):
-    """How many queries a pair is given, and the seed of the hash order that picks them."""
-
-    queries_per_pair: Annotated[int, Field(gt=0)]
-    seed: int
-
-
-class Expectation(Strict):
-    """What the built collection must come to."""
-
-    pairs: Annotated[int, Field(gt=0)]
-    documents: Annotated[int, Field(gt=0)] | None = None
-    queries: Annotated[int, Field(gt=0)] | None = None
-    judgements: Annotated[int, Field(gt=0)] | None = None
-    queries_per_pair: Annotated[tuple[int, int], Field(strict=False)] | None = None
-    fingerprint: Sha256 | None = None
 
 
 class Task(Strict):
     """A task definition. ``pairs`` is ``all``, ``all-distinct``, ``from:LANGUAGE`` or a list of pairs such as ``en-es``."""
 
     format: Literal["clir-bench/task/1"] = Field(alias="schema")
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_.-]{0,63}|mteb:[A-Za-z0-9][A-Za-z0-9_.-]{0,63})$")]
     version: Annotated[int, Field(ge=1)]
     title: Annotated[str, Field(min_length=1)]
     description: Annotated[str, Field(min_length=1)]
@@ -70,16 +38,23 @@ class Task(Strict):
     query_languages: Strings = ()
     pairs: str | Strings
     pool: Literal["all", "gold"]
-    track: Literal["retrieval", "rerank", "oracle"] = "retrieval"
+    tracks: Annotated[tuple[Track, ...], Field(strict=False, min_length=1)] = ("retrieval",)
+    rerank: Rerank | None = None
+    documents: Annotated[tuple[Documents, ...], Field(strict=False, min_length=1)] = ("original",)
     depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)] = 100
     measures: Annotated[Strings, Field(min_length=1)] = DEFAULT_MEASURES
-    sample: Sampling | None = None
+    recipe: Recipe = Recipe()
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,30}$")], Recipe] = Field(default_factory=dict)
     licence: Annotated[str, Field(min_length=1)]
+    terms: Annotated[str, Field(min_length=1)] | None = None
     citation: Annotated[str, Field(min_length=1)]
     homepage: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    contains: Strings = ()
     files: Annotated[tuple[Download, ...], Field(strict=False)] = ()
+    cost: Cost | None = None
     expect: Expectation
-    _root: Path | None = PrivateAttr(default=None)
+    paper: Reported | None = None
+    choices: Annotated[tuple[Choice, ...], Field(strict=False)] = ()
 
     @field_validator("languages", "query_languages")
     @classmethod
@@ -123,9 +98,36 @@ class Task(Strict):
             if count != self.expect.pairs:
                 rule = f'"{self.pairs}"' if isinstance(self.pairs, str) else "a list"
                 problems.append(f"expect.pairs: {self.expect.pairs}, but {len(self.languages)} languages with pairs = {rule} give {count}")
+        if repeated := sorted({f.name for f in self.files if sum(g.name == f.name for g in self.files) > 1}):
+            problems.append(f"files: {', '.join(repeated)} named twice. Names must differ.")
+        if self.rerank is None and (missing := [track for track in self.tracks if track != "retrieval"]):
+            problems.append(f"tracks: {', '.join(missing)} need a table [rerank]. Add it.")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def file(self, name: str) -> Download:
+        """The file of that name. Raises TaskError."""
+        found = next((f for f in self.files if f.name == name), None)
+        if found is None:
+            raise TaskError(f"task {self.name}: no file {name!r}. Its files are {', '.join(f.name for f in self.files)}.")
+        return found
+
+    def variant(self, name: str) -> Task:
+        """The task ``NAME.VARIANT``: the same with what the variant's recipe states. Raises TaskError."""
+        if name not in self.variants:
+            raise TaskError(f"task {self.name}: no variant {name!r}. " + (f"There are {', '.join(self.variants)}." if self.variants else "It has none."))
+        change = self.variants[name]
+        recipe = self.recipe.model_copy(update={key: getattr(change, key) for key in change.model_fields_set})
+        expect = self.expect.model_copy(update={"fingerprint": None})
+        return self.model_copy(update={"name": f"{self.name}.{name}", "recipe": recipe, "expect": expect, "variants": {}})
+
+    @property
+    def recipe_hash(self) -> str:
+        """What decides the built bytes, as 12 hexadecimal digits: the folder of the built collection."""
+        facts = self.model_dump(mode="json", include={"name", "version", "source", "languages", "query_languages", "pairs", "recipe", "files"})
+        facts["files"] = [{key: f[key] for key in ("name", "url", "bytes", "md5", "sha256")} for f in facts["files"]]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     def language_pairs(self) -> tuple[Pair, ...]:
         """The pairs the rule gives, sorted. Raises ValueError for a rule that does not fit the languages."""
@@ -170,10 +172,13 @@ def parse_task(text: str, where: str) -> Task:
 
 
 def load_task(name: str | Path) -> Task:
-    """The task of that name in ``tasks/``, or of that TOML file. Raises TaskError."""
+    """The task of that name in ``tasks/`` (``large_scale``, or a variant: ``large_scale.no-title``), or of that TOML file. Raises TaskError."""
     path = Path(name)
     if path.suffix != ".toml":
         path = resources.folder("tasks") / f"{name}.toml"
+        base, _, variant = str(name).partition(".")
+        if variant and not path.is_file() and base in task_names():
+            return load_task(base).variant(variant)
         if not path.is_file():
             near = difflib.get_close_matches(str(name), task_names(), n=1)
             raise TaskError(
@@ -189,6 +194,15 @@ def load_task(name: str | Path) -> Task:
     if task.name != path.stem:
         raise TaskError.of(str(path), [f"name: {task.name!r}, but the file is called {path.name!r}. Make them equal."])
     return task
+
+
+def known_task(name: str) -> Task | None:
+    """The task or variant of that name in ``tasks/``; None for any other."""
+    base, _, variant = name.partition(".")
+    if base not in task_names():
+        return None
+    task = load_task(base)
+    return (task.variant(variant) if variant in task.variants else None) if variant else task
 
 
 def task_names() -> list[str]:

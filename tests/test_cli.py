@@ -12,7 +12,7 @@ import pytest
 
 from clir_bench.cli import main
 
-VERBS = ["evaluate", "check", "tasks", "show", "compare", "export", "import", "mteb"]
+VERBS = ["evaluate", "check", "data build", "data info", "data verify", "data publish", "tasks", "show", "compare", "export", "import", "mteb"]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_evaluate_writes_to_the_canonical_place_and_names_the_next_command(tmp_p
 
 def test_language_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def pairs(*options: str) -> set[str]:
-        assert main(["evaluate", "--model", "bm25", "--json", "-q", "--overwrite", "--output", str(tmp_path), *options]) == 0
+        assert main(["evaluate", "--model", "bm25", "--task", "sample", "--json", "-q", "--overwrite", "--output", str(tmp_path), *options]) == 0
         return {f"{p['query']}-{p['document']}" for p in json.loads(capsys.readouterr().out)["pairs"]}
 
     assert pairs("--languages", "en,ru") == {"en-en", "en-ru", "ru-en", "ru-ru"}
@@ -67,7 +67,7 @@ def test_language_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--pairs", "en-xx"], "--pairs: no pair 'en-xx' (query language first)"),
         (["--pairs", "en-es", "--query-languages", "ru"], "together leave no pair"),
     ):
-        assert main(["evaluate", "--model", "bm25", "--output", str(tmp_path), *bad]) == 2
+        assert main(["evaluate", "--model", "bm25", "--task", "sample", "--output", str(tmp_path), *bad]) == 2
         assert message in capsys.readouterr().err
 
 
@@ -97,7 +97,7 @@ def test_tasks_lists_counts_licence_and_whether_built(capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert all(part in out for part in ("sample", "384", "768", "Apache-2.0", "yes"))
     assert main(["tasks", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["built"] is True
+    assert {t["name"]: t["built"] for t in json.loads(capsys.readouterr().out)}["sample"] is True
 
 
 def test_export_says_what_fits(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_export_says_what_fits(results: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_an_unwritable_output_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x")
-    assert main(["evaluate", "-q", "--model", "bm25", "--output", str(tmp_path / "file")]) == 2
+    assert main(["evaluate", "-q", "--model", "bm25", "--task", "sample", "--output", str(tmp_path / "file")]) == 2
     assert "cannot be written: Not a directory" in capsys.readouterr().err
 
 
@@ -119,7 +119,7 @@ def test_help_shows_an_example(verb: str, capsys: pytest.CaptureFixture[str]) ->
     if verb == "mteb":
         return  # everything after it belongs to mteb
     with pytest.raises(SystemExit):
-        main([verb, "--help"])
+        main([*verb.split(), "--help"])
     assert f"example: clir-bench {verb}" in " ".join(capsys.readouterr().out.split())
 
 

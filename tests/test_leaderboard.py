@@ -16,8 +16,8 @@ from clir_bench.standings import matrix_frame, overview_frame, pair_frame, read_
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("submissions")
-    assert main(["evaluate", "-q", "--model", "bm25", "--output", str(folder)]) == 0
-    assert main(["evaluate", "-q", "--model", "bm25", "--tokenizer", "whitespace", "--pairs", "en-de", "--output", str(folder)]) == 0
+    assert main(["evaluate", "-q", "--model", "bm25", "--task", "sample", "--output", str(folder)]) == 0
+    assert main(["evaluate", "-q", "--model", "bm25", "--task", "sample", "--tokenizer", "whitespace", "--pairs", "en-de", "--output", str(folder)]) == 0
     (folder / "broken.json").write_text("{}")
     return folder
 

@@ -62,7 +62,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_key_value_and_cure() -> No
         (('source = "sample"', 'source = "ftp"'), "source: no builder 'ftp'"),
         (('name = "sample"', 'name = "Sample!"'), "name: String should match pattern"),
         (('"ar", "de"', '"ar", "ar"'), "languages[1]: 'ar' stands twice. Remove one."),
-        (("[expect]", '[[files]]\nurl = "https://x.org/a.gz"\n\n[expect]'), "https://x.org/a.gz has no checksum. Add md5 or sha256."),
+        (("[expect]", '[[files]]\nname = "a"\nurl = "https://x.org/a.gz"\n\n[expect]'), "https://x.org/a.gz has no checksum. Add md5 or sha256."),
         (("schema = ", "schema = = "), "not TOML"),
     ],
 )

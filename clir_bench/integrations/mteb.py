@@ -143,9 +143,9 @@ class SharedPoolTask(AbsTaskRetrieval):
 
 def mteb_tasks(names: Sequence[str] | None = None) -> list[Any]:
     """Our tasks as mteb tasks: ``mteb.evaluate(model, clir_bench.mteb_tasks())``. ``names`` are task names or folders; None = all at hand."""
-    from clir_bench.sources import built
+    from clir_bench.sources import is_at_hand
 
-    chosen = [name for name in task_names() if built(load_task(name))] if names is None else list(names)
+    chosen = [name for name in task_names() if is_at_hand(load_task(name))] if names is None else list(names)
     return [task_class(str(name))() for name in chosen]
 
 

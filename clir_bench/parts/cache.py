@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from clir_bench.collection import FloatArray
 from clir_bench.errors import CacheError
 from clir_bench.files import replacing
-from clir_bench.parts.progress import bar
+from clir_bench.progress import bar
 from clir_bench.vectors import Batch, Role, checked
 
 _SHARD_SECONDS, _SHARD_TEXTS, _PART_SECONDS = 10.0, 8192, 600.0

@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from clir_bench.collection import FloatArray, IntArray
 from clir_bench.errors import ModelError
 from clir_bench.parts.linear import use_fast_linear
-from clir_bench.parts.progress import bar
+from clir_bench.progress import bar
 from clir_bench.vectors import Batch, Role, checked
 
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names SentenceTransformer.encode_document looks for, in its order

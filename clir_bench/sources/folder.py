@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from clir_bench import languages
 from clir_bench.collection import Collection, Document, Judgement, Query, build_collection
 from clir_bench.errors import CollectionError
-from clir_bench.task import Expectation, Task
+from clir_bench.task import Task
+from clir_bench.task_records import Expectation
 
 _SHOWN = 100
 

@@ -1,0 +1,92 @@
+"""Training data of CLIRMatrix: MULTI-8's own train split, with labels 1 to 5 as hard negatives, and a development split that is not evaluated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from clir_bench.sources.clirmatrix_files import ABSENT, Held, Lists, golds, mates_of
+from clir_bench.sources.leakage import Example, Negative, Training, enforce
+from clir_bench.sources.sampling import order
+from clir_bench.task import Task
+
+if TYPE_CHECKING:
+    from clir_bench.sources.workshop import Built
+
+NEGATIVES = 4
+"""Hard negatives of a query at most: highest label first. Label 0 is filler and never one."""
+SPARE = 1.4
+
+
+class Plan(NamedTuple):
+    """Which lines of which pair are candidates, and the document ids whose texts that takes."""
+
+    lines: dict[tuple[str, str, str], list[int]]
+    ids: dict[str, list[int]]
+    dev: str
+
+
+def dev_split(splits: Sequence[str]) -> str:
+    """``dev``, or ``test2`` where ``dev`` itself is evaluated (rule 5)."""
+    return "test2" if tuple(splits) == ("dev",) else "dev"
+
+
+def plan(task: Task, lists: dict[tuple[str, str, str], Lists], splits: Sequence[str]) -> Plan:
+    """Candidates by hash order, some more than wanted: the leakage rules take their share."""
+    dev = dev_split(splits)
+    lines: dict[tuple[str, str, str], list[int]] = {}
+    ids: dict[str, set[int]] = {language: set() for language in task.languages}
+    for split, number in (("train", task.recipe.train_per_pair), (dev, task.recipe.dev_per_pair)):
+        for pair in task.language_pairs():
+            found = lists[split, pair.query, pair.document]
+            ranked = order(map(str, range(len(found.source))), f"clirmatrix:{split}:{pair}", task.recipe.seed)
+            lines[split, pair.query, pair.document] = chosen = [int(i) for i in ranked[: int(SPARE * number) + 10]]
+            mates = mates_of(lists, split, pair.document)
+            for i in chosen:
+                ids[pair.document].update((*_candidates(found, i), int(mates[i])))
+    return Plan(lines, {language: sorted(found - {-1}) for language, found in ids.items()}, dev)
+
+
+def examples(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[str, Held], made: Plan, split: str, rule: str, built: Built) -> Training:
+    """Clean examples. Rule 3: a line falls if its article in any language is an evaluated document."""
+    dropped: Counter[str] = Counter()
+    pool = {d.id for d in built.documents}
+    keys = {q.id for q in built.queries}
+    rows: list[Example] = []
+    for (name, q, d), lines in made.lines.items():
+        if name == split:
+            continue  # the counts chose dev itself: what is evaluated teaches nothing
+        found, texts = lists[name, q, d], held[d].texts
+        usable = set(held[d].whole.tolist())
+        chosen = golds(found, rule, held[d].whole, mates_of(lists, name, d))
+        mates = {language: mates_of(lists, name, language) for language in task.languages}
+        kind: Literal["train", "dev"] = "train" if name == "train" else "dev"
+        for i in lines:
+            if any(f"{language}:{of[i]}" in pool for language, of in mates.items()):
+                dropped["rule 3"] += 1
+                continue
+            gold = int(chosen[i])
+            if gold == ABSENT or gold not in texts:
+                dropped["without a document"] += 1
+                continue
+            listed = zip(found.ids[i].tolist(), found.labels[i].tolist(), strict=True)
+            hard = [(n, label) for n, label in listed if 1 <= label <= 5 and n != gold and n in usable and n in texts]
+            negatives = tuple(Negative(f"{d}:{n}", texts[n], label) for n, label in hard[:NEGATIVES])
+            rows.append(Example(kind, q, d, f"{q}:{found.source[i]}", f"{d}:{gold}", found.texts[i], texts[gold], negatives))
+    clean = enforce(
+        rows,
+        query_keys=keys,
+        document_ids=pool,
+        evaluated_texts=[*(d.text for d in built.documents), *(q.text for q in built.queries)],
+        dropped=dropped,
+        cap={"train": task.recipe.train_per_pair, "dev": task.recipe.dev_per_pair},
+    )
+    return Training(clean, dict(dropped), [])
+
+
+def _candidates(found: Lists, line: int) -> list[int]:
+    """Ids whose text a line may need: the first places, label 6, and the hard negatives."""
+    ids, labels = found.ids[line], found.labels[line]
+    hard = ids[(labels >= 1) & (labels <= 5)]
+    return [*ids[:3].tolist(), *ids[labels == 6].tolist(), *hard[: NEGATIVES + 3].tolist()]

@@ -1,0 +1,263 @@
+"""Files over HTTP: resumed after a kill, checked against size and checksum, every fault one clear message, nothing finished lost.
+
+Retries of status codes (429 with Retry-After, 5xx) and of connections are urllib3's; what is added is resumption within a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from clir_bench.errors import DownloadError
+from clir_bench.progress import bar
+from clir_bench.task_records import Download
+
+TRIES = 6
+BACKOFF = 0.5
+"""Seconds of the first pause; each next one is twice as long."""
+TIMEOUT = (15.0, 60.0)
+"""Seconds to connect, and between two pieces of an answer."""
+HUB = "https://huggingface.co"
+_CHUNK = 1 << 20
+_RETRIED = (429, 500, 502, 503, 504)
+
+
+class SourceRecord(NamedTuple):
+    """What a build read: where it came from, and what it was."""
+
+    name: str
+    url: str
+    bytes: int
+    checksum: str
+    via: Literal["http", "source-dir", "range"]
+
+
+class Stated(NamedTuple):
+    """What a server says of a file before its body: total bytes, content hash or ETag; None where it says nothing."""
+
+    bytes: int | None
+    etag: str | None
+
+
+@dataclass
+class Downloads:
+    """Gives a task's files as paths: from ``source_dir`` where they lie, else over HTTP into ``folder``."""
+
+    folder: Path
+    source_dir: Path | None = None
+    progress: bool = False
+    records: dict[str, SourceRecord] = field(default_factory=dict)
+    session: requests.Session = field(default_factory=lambda: new_session())  # noqa: PLW0108  (defined below)
+
+    def get(self, file: Download) -> Path:
+        """The file, complete and checked. Raises DownloadError; what has arrived stays and is gone on from."""
+        path, via = self.local(file), "source-dir"
+        if path is not None:
+            _check_size(file, path)
+            checksum = _verify(file, path, None, f"{path}. Remove it from --source-dir, or put the right file there")
+        else:
+            path, via = self.folder / file.name.replace("/", "__"), "http"
+            mark = path.with_name(f"{path.name}.checked")
+            if path.is_file() and mark.is_file():
+                checksum = mark.read_text(encoding="utf-8")
+            else:
+                checksum = self._fetch(file, path)
+                mark.write_text(checksum, encoding="utf-8")
+        self.records[file.name] = SourceRecord(file.name, file.url, path.stat().st_size, checksum, "source-dir" if via == "source-dir" else "http")
+        return path
+
+    def local(self, file: Download) -> Path | None:
+        """The file below ``source_dir``: at the end of its address, or by its base name; None where it is not."""
+        if self.source_dir is None:
+            return None
+        parts = file.url.split("?")[0].split("/")[3:]
+        tails = ["/".join(parts[i:]) for i in range(len(parts))]
+        return next((self.source_dir / tail for tail in tails if (self.source_dir / tail).is_file()), None)
+
+    def reach(self, file: Download) -> str | None:
+        """Why the file cannot be had, asked once and without waiting long; None where it can."""
+        if self.local(file) is not None:
+            return None
+        try:
+            requests.head(at_hub(file.url), timeout=TIMEOUT[0], allow_redirects=False).close()
+        except requests.RequestException as error:
+            return f"{file.url}: {cause_of(error)}"
+        return None
+
+    def drop(self, file: Download) -> None:
+        """Delete a downloaded copy that is no longer needed; what lies in ``source_dir`` stays."""
+        for suffix in ("", ".checked"):
+            (self.folder / f"{file.name.replace('/', '__')}{suffix}").unlink(missing_ok=True)
+
+    def _fetch(self, file: Download, path: Path) -> str:
+        part, etag_of_part = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.etag")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stated = self._receive(file, part, etag_of_part)
+            checksum = _verify(file, part, stated.etag, f"{part.with_suffix('.rejected')}, the copy that was refused")
+            os.replace(part, path)
+        except OSError as error:
+            raise disk_error(error, part, file.bytes) from error
+        etag_of_part.unlink(missing_ok=True)
+        return checksum
+
+    def _receive(self, file: Download, part: Path, etag_of_part: Path) -> Stated:
+        """Fill ``part`` to its end, over as many connections as that takes."""
+        fruitless, shown = 0, bar(file.name, file.bytes or 0, "B", self.progress)
+        with shown:
+            while True:
+                have = part.stat().st_size if part.is_file() else 0
+                shown.update(have - shown.n)
+                etag = etag_of_part.read_text(encoding="utf-8") if have and etag_of_part.is_file() else None
+                headers = {"Range": f"bytes={have}-", **({"If-Range": f'"{etag}"'} if etag else {})} if have else {}
+                with self.ask(file.url, headers) as answer:
+                    if answer.status_code == 416:  # nothing follows what is there: complete, or not this file
+                        if file.bytes in (None, have):
+                            return Stated(have, etag)
+                        part.unlink()
+                        continue
+                    resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+                    stated = stated_by(answer)
+                    if file.bytes and stated.bytes not in (None, file.bytes):
+                        raise DownloadError(_changed(file, f"has {stated.bytes:,} bytes at the server", f"{file.bytes:,} bytes"))
+                    etag_of_part.write_text(stated.etag or "", encoding="utf-8")
+                    try:
+                        with part.open("ab" if resumed else "wb") as out:
+                            for chunk in answer.iter_content(_CHUNK):
+                                out.write(chunk)
+                                shown.update(len(chunk))
+                    except (requests.RequestException, HTTPError) as error:
+                        cause: str = cause_of(error)
+                    else:
+                        cause = "the connection ended early"
+                size, whole = part.stat().st_size, stated.bytes or file.bytes
+                if whole is None or size == whole:
+                    return stated
+                if size > whole:
+                    part.unlink()
+                    raise DownloadError(_changed(file, f"gave {size:,} bytes", f"{whole:,} bytes"))
+                fruitless = 0 if size >= have + _CHUNK else fruitless + 1
+                if fruitless == TRIES:
+                    raise DownloadError(
+                        f"{file.url}: {cause} {TRIES} times, at {size:,} of {whole:,} bytes. They are kept; the same command goes on from there."
+                    )
+
+    def ask(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """A streaming GET that succeeded, or 416. Raises DownloadError for any other answer and for none."""
+        try:
+            answer = self.session.get(at_hub(url), headers=headers, stream=True, timeout=TIMEOUT)
+        except requests.RequestException as error:
+            raise DownloadError(f"{url}: {cause_of(error)}. Try again later, or give the file by --source-dir.") from error
+        if answer.status_code >= 400 and answer.status_code != 416:
+            answer.close()
+            more = f" after {TRIES} tries" if answer.status_code in _RETRIED else ""
+            raise DownloadError(f"{url}: the server answers {answer.status_code} {answer.reason}{more}. Try again later, or give the file by --source-dir.")
+        return answer
+
+
+def new_session(connections: int = 16) -> requests.Session:
+    """A session that repeats refused requests after 0.5, 1, 2 ... seconds, or when Retry-After says."""
+    session = requests.Session()
+    retry = Retry(total=TRIES, connect=3, backoff_factor=BACKOFF, status_forcelist=_RETRIED, allowed_methods=("GET", "HEAD"), raise_on_status=False)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=connections, max_retries=retry))
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "clir-bench"})
+    return session
+
+
+def at_hub(url: str) -> str:
+    """The address, at the mirror that ``$HF_ENDPOINT`` names where it is the hub's."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    return endpoint + url.removeprefix(HUB) if endpoint and url.startswith(f"{HUB}/") else url
+
+
+def stated_by(answer: requests.Response) -> Stated:
+    """Size and hash of the whole file. The hub states them (``X-Linked-*``) before it redirects to where the bytes are."""
+    linked = next((hop.headers for hop in (*answer.history, answer) if "X-Linked-Etag" in hop.headers), None)
+    if linked is not None:
+        size = linked.get("X-Linked-Size")
+        return Stated(int(size) if size else None, linked["X-Linked-Etag"].removeprefix("W/").strip('"'))
+    total = re.fullmatch(r"bytes .*/(\d+)", answer.headers.get("Content-Range", ""))
+    length = total[1] if total else answer.headers.get("Content-Length")
+    etag = answer.headers.get("ETag", "")
+    return Stated(int(length) if length else None, None if etag.startswith("W/") else etag.strip('"') or None)
+
+
+def announce_space(folder: Path, needed: int) -> None:
+    """Raise DownloadError before anything is fetched if the disk cannot hold it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise DownloadError(
+            f"{folder}: {free / 1e9:.1f} GB are free, but up to {needed / 1e9:.1f} GB are needed at a time. Free some, or choose another --cache-dir."
+        )
+
+
+def hash_file(path: Path, algorithm: str) -> str:
+    """The file's hash; ``git`` is what git calls it."""
+    with path.open("rb") as stream:
+        if algorithm != "git":
+            return hashlib.file_digest(stream, algorithm).hexdigest()
+        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+        for chunk in iter(lambda: stream.read(_CHUNK), b""):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
+def _verify(file: Download, path: Path, etag: str | None, kept: str) -> str:
+    """The checksum, as ``md5:...``, if it is the right one. A refused download is renamed, so that the next try begins anew."""
+    hub_hash = {64: "sha256", 40: "git"}.get(len(etag or "")) if file.pinned and re.fullmatch(r"[0-9a-f]+", etag or "") else None
+    wanted = [(a, v) for a, v in (("sha256", file.sha256), ("md5", file.md5), (hub_hash, etag)) if a and v]
+    for algorithm, value in wanted[:1]:
+        if (found := hash_file(path, algorithm)) != value:
+            if path.suffix == ".part":
+                os.replace(path, path.with_suffix(".rejected"))
+            raise DownloadError(f"{file.name} ({file.url}): {algorithm} is {found}, but should be {value}. See {kept}; fetched again, it may be whole.")
+        return f"{algorithm}:{value}"
+    return f"sha256:{hash_file(path, 'sha256')}"
+
+
+def _check_size(file: Download, path: Path) -> None:
+    if file.bytes and (size := path.stat().st_size) != file.bytes:
+        raise DownloadError(f"{path}: {size:,} bytes, but {file.name} has {file.bytes:,}. It is not complete, or another file.")
+
+
+def _changed(file: Download, found: str, stated: str) -> str:
+    return f"{file.url} {found}, but the task states {stated}. The file was replaced: if that is meant, the task needs a new version."
+
+
+def cause_of(error: Exception) -> str:
+    """Why no answer came, in words."""
+    text = str(error)
+    if isinstance(error, requests.Timeout) or "timed out" in text:
+        return f"no answer within {TIMEOUT[1]:g} s"
+    if "NameResolution" in text or "getaddrinfo" in text:
+        return "no such host, or no network"
+    if "refused" in text or "unreachable" in text:
+        return "the server cannot be reached"
+    return "the connection broke"
+
+
+def disk_error(error: OSError, path: Path, needed: int | None) -> DownloadError:
+    """What a full or unwritable disk says of ``path``."""
+    have = path.stat().st_size if path.exists() else 0
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        rest = f" of {needed:,}" if needed else ""
+        return DownloadError(f"{path}: no space left, at {have:,}{rest} bytes. They are kept: free some space and run the same command again.")
+    return DownloadError(f"{path} cannot be written: {error.strerror or error}")
+
+
+def total_bytes(files: Iterable[Download]) -> int:
+    """Bytes of the files whose size is known."""
+    return sum(f.bytes or 0 for f in files)

@@ -1,0 +1,125 @@
+"""Training data of mMARCO: MS MARCO's own training queries, one BM25 negative each, and a development set of dev queries that are not evaluated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from clir_bench.collection import Document, Query
+from clir_bench.sources.leakage import Example, Negative, Training, enforce
+from clir_bench.sources.ranges import LocalRanges, RemoteRanges
+from clir_bench.sources.sampling import order
+from clir_bench.task import Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clir_bench.sources.workshop import Workshop
+
+TRIPLES_BYTES = 20_000_000
+"""Read from the start of the file of triples, which is shuffled: about 880,000 of 39.8 million."""
+SPARE = 1.1
+
+
+class Row(NamedTuple):
+    """A candidate: query, relevant passage, BM25 negative (None in the development set)."""
+
+    split: Literal["train", "dev"]
+    query: int
+    passage: int
+    negative: int | None
+
+
+class Plan(NamedTuple):
+    """The candidates of each document language, and the passages whose texts they take."""
+
+    rows: dict[str, list[Row]]
+    passages: dict[str, list[int]]
+    dropped: Counter[str]
+
+
+def plan(task: Task, shop: Workshop, evaluated: dict[int, int]) -> Plan:
+    """Rules 1, 4 and 5 before anything large is fetched: no evaluated passage and none of its queries; development queries are those of dev minus dev.small."""
+    from clir_bench.sources.mmarco import read_qrels
+
+    dropped: Counter[str] = Counter()
+    small = {line.split()[0] for line in shop.downloads.get(task.file("qrels")).read_text(encoding="utf-8").splitlines()}
+    train = _usable(read_qrels(shop.downloads.get(task.file("qrels-train"))), evaluated, small, dropped, "rule 4")
+    dev = _usable(read_qrels(shop.downloads.get(task.file("qrels-dev"))), evaluated, small, dropped, "rule 5")
+    negatives = _read_triples(shop, task, train, set(evaluated))
+    rows: dict[str, list[Row]] = {}
+    for language in task.languages:
+        chosen = _first(sorted(negatives), f"mmarco:train:{language}", task, task.recipe.train_per_pair)
+        rows[language] = [Row("train", train[p], p, negatives[p]) for p in chosen]
+        rows[language] += [Row("dev", dev[p], p, None) for p in _first(sorted(dev), f"mmarco:dev:{language}", task, task.recipe.dev_per_pair)]
+    passages = {language: [p for row in found for p in (row.passage, row.negative) if p is not None] for language, found in rows.items()}
+    return Plan(rows, passages, dropped)
+
+
+def examples(
+    task: Task, shop: Workshop, made: Plan, texts: dict[str, dict[int, str]], evaluated: dict[int, int], documents: list[Document], queries: list[Query]
+) -> Training:
+    """Clean examples of all pairs: a document language has the same passages for every query language."""
+    from clir_bench.sources.mmarco import document_id, read_queries
+
+    keys = {str(q) for q in evaluated.values()}
+    evaluated_texts = [*(d.text for d in documents), *{q.text for q in queries}]
+    clean: list[Example] = []
+    for asked in task.languages:
+        by_split = {
+            "train": read_queries(
+                shop.downloads.get(task.file(f"train-queries/{asked}")), {r.query for found in made.rows.values() for r in found if r.split == "train"}
+            ),
+            "dev": read_queries(
+                shop.downloads.get(task.file(f"dev-queries/{asked}")), {r.query for found in made.rows.values() for r in found if r.split == "dev"}
+            ),
+        }
+        rows = []
+        for language, found in made.rows.items():
+            for row in found:
+                hard = () if row.negative is None else (Negative(document_id(language, row.negative), texts[language][row.negative], 0),)
+                rows.append(
+                    Example(
+                        row.split, asked, language, str(row.query), document_id(language, row.passage), by_split[row.split][row.query], texts[language][row.passage], hard
+                    )
+                )  # fmt: skip
+        clean += enforce(
+            rows,
+            query_keys=keys,
+            document_ids={document_id(language, p) for p in evaluated for language in task.languages},
+            evaluated_texts=evaluated_texts,
+            dropped=made.dropped,
+            cap={"train": task.recipe.train_per_pair, "dev": task.recipe.dev_per_pair},
+        )
+    return Training(clean, dict(made.dropped), [])
+
+
+def _usable(query_of: dict[int, int], evaluated: dict[int, int], small: set[str], dropped: Counter[str], rule: str) -> dict[int, int]:
+    kept = {}
+    for passage, query in query_of.items():
+        if passage in evaluated:
+            dropped[rule] += 1
+        elif str(query) in small:
+            dropped["rule 1"] += 1
+        else:
+            kept[passage] = query
+    return kept
+
+
+def _first(passages: Iterable[int], salt: str, task: Task, number: int) -> list[int]:
+    return [int(p) for p in order(map(str, passages), salt, task.recipe.seed)[: int(SPARE * number) + 5]]
+
+
+def _read_triples(shop: Workshop, task: Task, train: dict[int, int], evaluated: set[int]) -> dict[int, int]:
+    """Passage to a BM25 negative of its query, from the first bytes of the triples; the lowest negative, so that order changes nothing."""
+    file = task.file("triples")
+    local: Path | None = shop.downloads.local(file)
+    source = LocalRanges(local) if local else RemoteRanges(file)
+    raw = source.read(0, min(source.size, TRIPLES_BYTES))
+    found: dict[int, int] = {}
+    for line in raw[: raw.rfind(b"\n") + 1].splitlines():
+        query, passage, negative = map(int, line.split())
+        if train.get(passage) == query and negative not in evaluated:
+            found[passage] = min(negative, found.get(passage, negative))
+    return found
