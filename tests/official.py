@@ -226,11 +226,11 @@ LARGE_SCALE_FOLDERS = {
 }  # fmt: skip
 
 
-def large_scale_archive(articles: int = 120, shuffle: int | None = None, english_first: bool = False) -> bytes:
+def large_scale_archive(articles: int = 120, shuffle: int | None = None, without: str = "") -> bytes:
     """wiki-clir.tar.gz in miniature: ``articles`` English articles, each with a mate in every language, and the oddities of the real one.
 
     Of every language: article 3 has two mates, 5 a stub for a document, 7 a document equal to article 6's, 9 no document at all, 11 a query without
-    sentence. ``shuffle`` orders lines and members by another seed.
+    sentence. ``shuffle`` orders lines and members by another seed; ``without`` leaves a member out.
     """
     rng = random.Random(shuffle)
 
@@ -256,9 +256,7 @@ def large_scale_archive(articles: int = 120, shuffle: int | None = None, english
                 rel.append(f"{1000 + a}\t{a + 5000}\t2")
         members[f"wiki-clir/{name}/wiki_{code}.documents"] = joined(documents)
         members[f"wiki-clir/{name}/en2{code}.rel"] = joined(rel)
-    names = sorted(members, reverse=shuffle is not None)
-    if english_first:
-        names.sort(key=lambda n: "english/wiki_en" not in n)
+    names = sorted((name for name in members if not name.endswith(without or "-")), reverse=shuffle is not None)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
         for member in names:
@@ -306,17 +304,17 @@ def clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = None
                     continue
                 rows = []
                 for i in range(train if split == "train" else lines):
-                    article = first + i
+                    article = i if split == "train" and i % 12 == 7 else first + i  # every twelfth training line is an evaluated article
                     # the mate for half of the queries; for the others a neighbour, the same for several query languages
                     gold = number[d] + (article if (i + MULTI8.index(q)) % 3 else first + (i * 3 + 1) % lines)
                     others = [number[d] + first + (i * 5 + k) % 97 for k in range(1, 9)]
                     results = [[str(gold), 6 if i % 2 == 0 else 5]] + [[str(o), max(1, 5 - k // 2)] for k, o in enumerate(others) if o != gold]
                     results += [[str(number[d] + first + 500 + k), 0] for k in range(20)]
-                    rows.append(
-                        json.dumps(
-                            {"src_id": str(number[q] + article), "src_query": f"{q} title {article} {words(f'{q}{article}', 2)}", "tgt_results": results}
-                        )
-                    )
+                    if split == "train" and i % 12 == 5:
+                        results[0][0] = str(number[d] + 3)  # an evaluated document
+                    named = i if split == "train" and i % 12 == 3 else article  # a title that is evaluated, too
+                    title = f"{q} title {named} {words(f'{q}{named}', 2)}"
+                    rows.append(json.dumps({"src_id": str(number[q] + article), "src_query": title, "tgt_results": results}))
                 add(
                     "clirmatrix_multi8",
                     f"queries/{q}_{d}/{split}",
@@ -388,7 +386,8 @@ def mmarco_site(lines: int = 3000, golds: int = 140, shuffle: int | None = None)
             b"".join(f"{p}\t {language} passage {p} {words(f'{language}{p}', 4 + p % 37)}\n".encode() for p in range(lines)),
         )
         for kind, pairs in (("dev/{}_queries.dev.small", qrels), ("dev/{}_queries.dev", dev), ("train/{}_queries.train", train)):
-            asked = [f"{q}\t {language} question {q} {words(f'{language}q{q}', 4)}\n" for q in dict.fromkeys(q for q, _ in pairs)]
+            named = {q: 20_000 if q == 500_003 else q for q, _ in pairs}  # one training question reads like an evaluated one
+            asked = [f"{q}\t {language} question {n} {words(f'{language}q{n}', 4)}\n" for q, n in named.items()]
             if shuffle is not None:
                 order.shuffle(asked)
             add(f"google/queries/{kind.format(name)}.tsv", "".join(asked).encode())

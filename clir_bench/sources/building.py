@@ -89,7 +89,7 @@ def build_task(task: Task, options: Options, rebuild: bool = False) -> Path:
         built: Built = import_module(f"clir_bench.sources.{task.source}").build(task, shop)
         if published:
             check_texts(published, build_collection(built.documents, built.queries, built.judgements))
-        manifest = store.write_collection(place, task, built, downloads.records.values())
+        manifest = store.write_collection(place, task, built, [record for _, record in sorted(downloads.records.items())])
     if not options.keep_work:
         shutil.rmtree(work, ignore_errors=True)
     for line in (*manifest.notes[:1], *manifest.paper):

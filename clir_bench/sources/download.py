@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from clir_bench.errors import DownloadError
+from clir_bench.files import replacing
 from clir_bench.progress import bar
 from clir_bench.task_records import Download
 
@@ -30,7 +32,8 @@ BACKOFF = 0.5
 TIMEOUT = (15.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
 HUB = "https://huggingface.co"
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16  # what a broken connection costs at most
+_PROGRESS = 1 << 20  # a try that brings less counts as fruitless
 _RETRIED = (429, 500, 502, 503, 504)
 
 
@@ -61,22 +64,33 @@ class Downloads:
     records: dict[str, SourceRecord] = field(default_factory=dict)
     session: requests.Session = field(default_factory=lambda: new_session())  # noqa: PLW0108  (defined below)
 
+    def __post_init__(self) -> None:
+        """Know what earlier runs of the same work have read, even where the files themselves were dropped since."""
+        for mark in sorted(self.folder.glob("*.checked")):
+            record = SourceRecord(*json.loads(mark.read_text(encoding="utf-8")))
+            self.records[record.name] = record
+
     def get(self, file: Download) -> Path:
         """The file, complete and checked. Raises DownloadError; what has arrived stays and is gone on from."""
-        path, via = self.local(file), "source-dir"
-        if path is not None:
+        local = self.local(file)
+        path = local or self.folder / file.name.replace("/", "__")
+        known = self.records.get(file.name)
+        if local is not None:
             _check_size(file, path)
             checksum = _verify(file, path, None, f"{path}. Remove it from --source-dir, or put the right file there")
+        elif path.is_file() and known is not None and known.via == "http":
+            return path
         else:
-            path, via = self.folder / file.name.replace("/", "__"), "http"
-            mark = path.with_name(f"{path.name}.checked")
-            if path.is_file() and mark.is_file():
-                checksum = mark.read_text(encoding="utf-8")
-            else:
-                checksum = self._fetch(file, path)
-                mark.write_text(checksum, encoding="utf-8")
-        self.records[file.name] = SourceRecord(file.name, file.url, path.stat().st_size, checksum, "source-dir" if via == "source-dir" else "http")
+            checksum = self._fetch(file, path)
+        self.note(SourceRecord(file.name, file.url, path.stat().st_size, checksum, "http" if local is None else "source-dir"))
         return path
+
+    def note(self, record: SourceRecord) -> None:
+        """Remember what was read, for the manifest, beyond this run."""
+        self.records[record.name] = record
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self.folder / f"{record.name.replace('/', '__')}.checked") as out:
+            out.write(json.dumps(record).encode())
 
     def local(self, file: Download) -> Path | None:
         """The file below ``source_dir``: at the end of its address, or by its base name; None where it is not."""
@@ -97,9 +111,8 @@ class Downloads:
         return None
 
     def drop(self, file: Download) -> None:
-        """Delete a downloaded copy that is no longer needed; what lies in ``source_dir`` stays."""
-        for suffix in ("", ".checked"):
-            (self.folder / f"{file.name.replace('/', '__')}{suffix}").unlink(missing_ok=True)
+        """Delete a downloaded copy that is no longer needed; its record stays, and so does what lies in ``source_dir``."""
+        (self.folder / file.name.replace("/", "__")).unlink(missing_ok=True)
 
     def _fetch(self, file: Download, path: Path) -> str:
         part, etag_of_part = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.etag")
@@ -148,7 +161,7 @@ class Downloads:
                 if size > whole:
                     part.unlink()
                     raise DownloadError(_changed(file, f"gave {size:,} bytes", f"{whole:,} bytes"))
-                fruitless = 0 if size >= have + _CHUNK else fruitless + 1
+                fruitless = 0 if size >= have + _PROGRESS else fruitless + 1
                 if fruitless == TRIES:
                     raise DownloadError(
                         f"{file.url}: {cause} {TRIES} times, at {size:,} of {whole:,} bytes. They are kept; the same command goes on from there."

@@ -25,24 +25,24 @@ _MATE, _LINKED = "2", "1"
 
 def build(task: Task, shop: Workshop) -> Built:
     """The collection: of each language the first ``queries_per_pair`` mates in hash order whose texts hold."""
-    archive = shop.downloads.get(task.file("archive"))
+    file = task.file("archive")
     files = {language: "simple" if language == "en" else language for language in task.languages}
     wanted = _Wanted(task, shop.train)
-    mates = shop.stage(f"mates{wanted.mark}", lambda: _read_mates(archive, files, wanted, shop.progress))
-    texts = shop.stage(f"texts{wanted.mark}", lambda: _read_texts(archive, files, mates, shop.progress))
+    mates = shop.stage(f"mates{wanted.mark}", lambda: _read_mates(shop.downloads.get(file), files, wanted, shop.progress))
+    texts = shop.stage(f"texts{wanted.mark}", lambda: _read_texts(shop.downloads.get(file), files, mates, shop.progress))
     counts = Counter[str](mates["counts"])
     counts.update(texts["counts"])
     chosen = {language: _choose(mates["eval"][language], language, texts, wanted.queries, counts) for language in task.languages}
     if short := [f"{language}: {len(found)}" for language, found in chosen.items() if len(found) < wanted.queries]:
         raise CollectionError(
-            f"{archive}: fewer than {wanted.queries} queries with texts that hold, {', '.join(short)}. The archive is not what the task describes."
+            f"{file.url}: fewer than {wanted.queries} queries with texts that hold, {', '.join(short)}. The archive is not what the task describes."
         )
     documents = [Document(document_id(language, d), language, _document(texts, language, d)) for language in task.languages for _, d in chosen[language]]
     asked = sorted({q for found in chosen.values() for q, _ in found})
     queries = [Query(q, "en", _query(texts, q, task.recipe.query_text or "title+sentence"), q) for q in asked]
     judgements = [Judgement(q, document_id(language, d), 1) for language in task.languages for q, d in chosen[language]]
     training = _train(task, mates, texts, documents, queries, chosen) if shop.train else None
-    shop.downloads.drop(task.file("archive"))
+    shop.downloads.drop(file)
     return Built(documents, queries, judgements, dict(counts), training=training)
 
 

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from clir_bench.collection import Document, Judgement, Query
 from clir_bench.errors import CollectionError
@@ -125,9 +126,8 @@ def read_passages(shop: Workshop, task: Task, language: str, wanted: Sequence[in
 
             traffic = fetch_lines(source, missing, task.recipe.lines or 0, keep)
         shop.say(f"{language}: {len(missing):,} passages by {traffic.requests:,} requests, {traffic.bytes / 1e6:.1f} MB of {source.size / 1e6:,.0f} MB")
-    shop.downloads.records[file.name] = SourceRecord(
-        file.name, file.url, int(header["bytes"]), str(header["etag"]), "range" if header["via"] == "range" else "source-dir"
-    )
+    via: Literal["range", "source-dir"] = "range" if header["via"] == "range" else "source-dir"
+    shop.downloads.note(SourceRecord(file.name, file.url, int(header["bytes"]), header["etag"], via))
     return {p: found[p] for p in wanted}
 
 

@@ -107,9 +107,10 @@ class RemoteRanges:
             except requests.RequestException as error:
                 raise DownloadError(f"{self.file.url}: {download.cause_of(error)}. Try again later, or give the file by --source-dir.") from error
             with answer:
+                if not any("X-Linked-Etag" in hop.headers for hop in answer.history):
+                    self._refuse(answer)
+                self._check(stated_by(answer))  # what the hub says of the file goes before what its store answers
                 self._refuse(answer)
-                stated = stated_by(answer)
-            self._check(stated)
             self._address, self.resolved = answer.url, self.resolved + 1
 
     def _check(self, stated: Stated) -> None:
