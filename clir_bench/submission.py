@@ -94,13 +94,13 @@ class Submission(Strict):
 def pack_ranks(full: GoldRanks, own: GoldRanks | None) -> GoldRankRecord:
     """Gold ranks as a submission carries them."""
     one_each, binary = bool((full.golds == 1).all()), bool((full.grade == 1).all())
-    if full.golds.max(initial=0) > 255 or full.grade.max(initial=0) > 255:
-        raise SubmissionError("a query has more than 255 relevant documents, or a grade above 255: a submission holds one byte for each")
+    if full.golds.max(initial=0) > 65_535 or full.grade.max(initial=0) > 255:
+        raise SubmissionError("a query has more than 65,535 relevant documents, or a grade above 255: a submission cannot hold them")
     return GoldRankRecord(
         encoding="zlib+base64",
         full=_pack(np.minimum(full.rank, DEEPER)),
         own_language=_pack(np.minimum(own.rank, DEEPER)) if own else None,
-        golds=None if one_each else _pack(full.golds),
+        golds=None if one_each else _pack(full.golds, np.uint8 if full.golds.max(initial=0) < 256 else np.dtype("<u2")),
         grades=None if binary else _pack(full.grade),
     )
 
@@ -196,20 +196,23 @@ def _lines(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _pack(numbers: npt.NDArray[np.integer[Any]]) -> str:
-    return base64.b64encode(zlib.compress(numbers.astype(np.uint8).tobytes(), 9)).decode()
+def _pack(numbers: npt.NDArray[np.integer[Any]], width: npt.DTypeLike = np.uint8) -> str:
+    return base64.b64encode(zlib.compress(numbers.astype(width).tobytes(), 9)).decode()
 
 
 def _unpack(blob: str, expected: int, what: str) -> npt.NDArray[np.int32]:
-    """Exactly ``expected`` bytes, never more than that in memory."""
+    """Exactly ``expected`` numbers of one byte, or for ``golds`` of two, never more than that in memory."""
+    most = 2 * expected if what == "golds" else expected
     try:
         unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(base64.b64decode(blob, validate=True), expected + 1)
+        raw = unpacker.decompress(base64.b64decode(blob, validate=True), most + 1)
     except (binascii.Error, zlib.error) as error:
         raise SubmissionError(f"gold_ranks.{what}: damaged ({error})") from None
+    if what == "golds" and len(raw) == most:
+        return np.frombuffer(raw, "<u2").astype(np.int32)
     if len(raw) != expected:
-        more = "more than " if len(raw) > expected else ""
-        raise SubmissionError(f"gold_ranks.{what}: {more}{min(len(raw), expected)} bytes, but the pairs need {expected}")
+        more = "more than " if len(raw) > most else ""
+        raise SubmissionError(f"gold_ranks.{what}: {more}{min(len(raw), most)} bytes, but the pairs need {expected}")
     return np.frombuffer(raw, np.uint8).astype(np.int32)
 
 

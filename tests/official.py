@@ -110,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
             with site.lock:
                 token = f"t{len(site.tokens)}"
                 site.tokens[token] = 0
-            headers = {"Location": site.url(f"/cdn/{token}{path}"), "X-Linked-Size": str(site.size(path)), "X-Linked-Etag": f'"{site.etag(path)}"'}
+            elsewhere = site.address.replace("127.0.0.1", "localhost")  # another host, as the hub's store is
+            headers = {"Location": f"{elsewhere}/cdn/{token}{path}", "X-Linked-Size": str(site.size(path)), "X-Linked-Etag": f'"{site.etag(path)}"'}
             headers |= {"X-Repo-Commit": path.split("/resolve/")[1].split("/")[0], "ETag": f'"{site.etag(path)}"'}
             self._plain(302, path, headers)
 
@@ -165,6 +166,27 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": "0", **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
+
+
+def add_repository(site: Site, repository: str, folder: Path, commit: str) -> None:
+    """Serve a folder as a data set of the hub at ``commit``, which is also ``main``: the parts of its API that huggingface_hub asks for."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    tree = [{"type": "file", "path": name, "size": (folder / name).stat().st_size, "oid": "0" * 40} for name in names]
+    about = {
+        "_id": "1",
+        "id": repository,
+        "sha": commit,
+        "siblings": [{"rfilename": name} for name in names],
+        "private": False,
+        "tags": [],
+        "downloads": 0,
+        "likes": 0,
+    }
+    for revision in (commit, "main"):
+        site.files[f"/api/datasets/{repository}/revision/{revision}"] = json.dumps(about).encode()
+        site.files[f"/api/datasets/{repository}/tree/{revision}"] = json.dumps(tree).encode()
+    for name in names:
+        site.files[f"/datasets/{repository}/resolve/{commit}/{name}"] = (folder / name).read_bytes()
 
 
 @contextmanager

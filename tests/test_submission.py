@@ -22,6 +22,7 @@ from clir_bench.measures import NOT_FOUND, GoldRanks
 from clir_bench.submission import (
     MAX_BYTES,
     Submission,
+    _unpack,
     disagreements,
     pack_ranks,
     parse_submission,
@@ -233,3 +234,17 @@ def test_compare_is_paired_and_exact(hashed: Evaluation, sample) -> None:  # typ
     assert (same.wins, same.ties, same.losses) == (0, 64, 0)
     with pytest.raises(SubmissionError, match="only the same collection"):
         compare(other, minimal(3), "R@1")
+
+
+def test_hundreds_of_relevant_documents_a_query_are_carried() -> None:
+    """TREC topics have them: more than a byte can count."""
+    golds = np.array([300, 1, 700], np.int32)
+    total = int(golds.sum())
+    rank, zeros = np.arange(total, dtype=np.int32) % 250 + 1, np.zeros(3, np.int32)
+    packed = pack_ranks(GoldRanks((Pair("en", "fa"),), zeros, zeros, golds, rank, np.ones(total, np.int32), rank * 0), None)
+    assert packed.golds is not None
+    np.testing.assert_array_equal(_unpack(packed.golds, 3, "golds"), golds)
+    with pytest.raises(SubmissionError, match=r"gold_ranks.golds: 6 bytes, but the pairs need 4"):
+        _unpack(packed.golds, 4, "golds")
+    with pytest.raises(SubmissionError, match=r"gold_ranks.golds: more than 4 bytes, but the pairs need 2"):
+        _unpack(packed.golds, 2, "golds")

@@ -20,7 +20,7 @@ from clir_bench.errors import CollectionError, DownloadError
 from clir_bench.files import replacing
 from clir_bench.sources import pairs, store
 from clir_bench.sources.download import Downloads, announce_space
-from clir_bench.sources.hub import check_texts, fetch_published, installed
+from clir_bench.sources.hub import check_task, check_texts, fetch_published, read_published
 from clir_bench.sources.pairs import PairSet
 from clir_bench.sources.workshop import RATE, Built, Workshop, duration
 from clir_bench.task import Task
@@ -74,8 +74,10 @@ def build_task(task: Task, options: Options, rebuild: bool = False) -> Path:
     if task.source not in BUILDERS:
         raise CollectionError(f"task {task.name}: source {task.source!r} needs no build")
     published = fetch_published(options.published) if options.published else None
+    if published:
+        check_task(published, task)
     if published and published.has_texts:
-        collection, english = installed(published, task)
+        collection, english = read_published(published, task)
         store.install(place, published.manifest, collection, english)
         return place
     _accept_terms(task, options)

@@ -12,7 +12,7 @@ from clir_bench.sources import folder, store
 from clir_bench.task import Task, disagreements, known_task
 
 _ADDRESS = re.compile(r"^hf://([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?$")
-_PATTERNS = ["manifest.json", "*.parquet", "corpus/*", "queries/*", "qrels/*", "english/*", "hashes/*"]
+_PATTERNS = ["manifest.json", "corpus.parquet", "queries.parquet", "qrels.parquet", "corpus/*", "queries/*", "qrels/*", "english/*", "hashes/*"]
 
 
 class Published(NamedTuple):
@@ -74,10 +74,15 @@ def check_texts(published: Published, collection: Collection) -> None:
         raise CollectionError.of(f"{published.address} and what was built here", problems)
 
 
-def installed(published: Published, task: Task) -> tuple[Collection, dict[str, str] | None]:
+def check_task(published: Published, task: Task) -> None:
+    """Raise ClirBenchError where what was published is another task, or of another recipe."""
+    found = _task_of(published)
+    if found.recipe_hash != task.recipe_hash:
+        raise CollectionError(f"{published.address} is {found.name}, not {task.name}")
+
+
+def read_published(published: Published, task: Task) -> tuple[Collection, dict[str, str] | None]:
     """The published collection, checked against the task it is to stand for, and its English texts."""
-    if _task_of(published).recipe_hash != task.recipe_hash:
-        raise CollectionError(f"{published.address} is {_task_of(published).name}, not {task.name}")
     return _read(published, task), store.read_english(published.place / "english")
 
 
