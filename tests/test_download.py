@@ -195,6 +195,14 @@ def test_a_file_of_the_hub_is_checked_by_the_hash_the_hub_states(site: Site, tmp
     assert other.records["file"].checksum == f"git:{site.etags[HUB]}"
 
 
+def test_an_etag_of_another_server_is_no_hash(site: Site, tmp_path: Path) -> None:
+    path = "/raw/" + "d" * 40 + "/file.bin"
+    site.files[path], site.etags[path] = CONTENT, "0" * 64
+    downloads = Downloads(tmp_path)
+    downloads.get(wanted(site, path))
+    assert downloads.records["file"].checksum == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
 def test_git_hashes_are_gits(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"hello\n")
     assert hash_file(tmp_path / "f", "git") == "ce013625030ba8dba906f756967f9e9ca394464a"

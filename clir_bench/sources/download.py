@@ -48,10 +48,11 @@ class SourceRecord(NamedTuple):
 
 
 class Stated(NamedTuple):
-    """What a server says of a file before its body: total bytes, content hash or ETag; None where it says nothing."""
+    """What a server says of a file before its body: total bytes and ETag, None where it says nothing, and whether it is a hub, whose ETag is a hash."""
 
     bytes: int | None
     etag: str | None
+    hub: bool = False
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Downloads:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stated = self._receive(file, part, etag_of_part)
-            checksum = _verify(file, part, stated.etag, f"{part.with_suffix('.rejected')}, the copy that was refused")
+            checksum = _verify(file, part, stated.etag if stated.hub else None, f"{part.with_suffix('.rejected')}, the copy that was refused")
             os.replace(part, path)
         except OSError as error:
             raise disk_error(error, part, file.bytes) from error
@@ -138,7 +139,7 @@ class Downloads:
                 with self.ask(file.url, headers) as answer:
                     if answer.status_code == 416:  # nothing follows what is there: complete, or not this file
                         if file.bytes in (None, have):
-                            return Stated(have, etag)
+                            return Stated(have, etag, hub=stated_by(answer).hub)
                         part.unlink()
                         continue
                     resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
@@ -201,11 +202,11 @@ def stated_by(answer: requests.Response) -> Stated:
     linked = next((hop.headers for hop in (*answer.history, answer) if "X-Linked-Etag" in hop.headers), None)
     if linked is not None:
         size = linked.get("X-Linked-Size")
-        return Stated(int(size) if size else None, linked["X-Linked-Etag"].removeprefix("W/").strip('"'))
+        return Stated(int(size) if size else None, linked["X-Linked-Etag"].removeprefix("W/").strip('"'), hub=True)
     total = re.fullmatch(r"bytes .*/(\d+)", answer.headers.get("Content-Range", ""))
     length = total[1] if total else answer.headers.get("Content-Length")
     etag = answer.headers.get("ETag", "")
-    return Stated(int(length) if length else None, None if etag.startswith("W/") else etag.strip('"') or None)
+    return Stated(int(length) if length else None, None if etag.startswith("W/") else etag.strip('"') or None, hub="X-Repo-Commit" in answer.headers)
 
 
 def announce_space(folder: Path, needed: int) -> None:
@@ -230,7 +231,7 @@ def hash_file(path: Path, algorithm: str) -> str:
 
 def _verify(file: Download, path: Path, etag: str | None, kept: str) -> str:
     """The checksum, as ``md5:...``, if it is the right one. A refused download is renamed, so that the next try begins anew."""
-    hub_hash = {64: "sha256", 40: "git"}.get(len(etag or "")) if file.pinned and re.fullmatch(r"[0-9a-f]+", etag or "") else None
+    hub_hash = {64: "sha256", 40: "git"}.get(len(etag or "")) if re.fullmatch(r"[0-9a-f]+", etag or "") else None
     wanted = [(a, v) for a, v in (("sha256", file.sha256), ("md5", file.md5), (hub_hash, etag)) if a and v]
     for algorithm, value in wanted[:1]:
         if (found := hash_file(path, algorithm)) != value:

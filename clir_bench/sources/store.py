@@ -278,8 +278,8 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> FileRecord:
     import pyarrow as pa
     from pyarrow import parquet
 
-    types = {"score": pa.int32(), "label": pa.int32()}
-    table = pa.table({name: pa.array(list(values), types.get(name, pa.string())) for name, values in columns.items()})
+    numbers = ("score", "label", "start_a", "end_a", "start_b", "end_b")
+    table = pa.table({name: pa.array(list(values), pa.int32() if name in numbers else pa.string()) for name, values in columns.items()})
     with replacing(path) as out:
         parquet.write_table(table, out, compression="zstd", compression_level=9)
     return FileRecord(rows=table.num_rows, bytes=path.stat().st_size, sha256=hash_file(path, "sha256"))
