@@ -137,8 +137,12 @@ def build_pairs(pairs: PairSet, downloads: Downloads, cache: Path) -> Path:
         "built": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "sources": [source._asdict() for source in downloads.records.values()],
         "counts": dict(Counter(f"{p.split}, {p.language_a}-{p.language_b}" for p in sorted(kept))),
-        "leakage": {f"rule {n}": dropped.get(f"rule {n}", 0) for n in (6, 7, 8)}
-        | {"compared_with": against, "rule 9": f"{RULES[9]}: {', '.join(pairs.contains)}"},
+        "leakage": {
+            **{f"rule {n}": 0 for n in (6, 7, 8)},
+            **dropped,
+            "compared_with": against,
+            "rule 9": f"{RULES[9]}: {', '.join(pairs.contains)}",
+        },
         "notes": read.notes,
         "files": {"pairs.parquet": record.model_dump()},
     }
