@@ -34,7 +34,7 @@ def add_verbs(add: Add) -> None:
     p.add_argument("--cache-dir", help="where collections are kept (default: $CLIR_BENCH_CACHE or ~/.cache/clir_bench)")
 
     p = add("verify", _verify, "recompute everything a built collection's manifest says", "clir-bench data verify clirmatrix")
-    p.add_argument("names", nargs="+", metavar="NAME", help="built tasks")
+    p.add_argument("names", nargs="+", metavar="NAME", help="built tasks or sets of training pairs")
     p.add_argument("--source-dir", help="files that were downloaded before: their checksums are compared, too")
     p.add_argument("--cache-dir", help="where collections are kept (default: $CLIR_BENCH_CACHE or ~/.cache/clir_bench)")
 
@@ -116,12 +116,13 @@ def _info(o: argparse.Namespace) -> int:
 
 def _verify(o: argparse.Namespace) -> int:
     from clir_bench import resources
-    from clir_bench.sources import building
+    from clir_bench.sources import building, pairs
     from clir_bench.task import load_task
 
     cache = Path(o.cache_dir) if o.cache_dir else resources.cache_dir()
     options = building.Options(cache=cache, source_dir=Path(o.source_dir) if o.source_dir else None)
-    found = {name: building.verify_task(load_task(name), options) for name in o.names}
+    sets = pairs.pair_set_names()
+    found = {name: pairs.verify_pairs(pairs.load_pair_set(name), cache) if name in sets else building.verify_task(load_task(name), options) for name in o.names}
     if o.json:
         print(json.dumps({name: {"problems": problems, "checked": checked} for name, (problems, checked) in found.items()}, indent=1, ensure_ascii=False))
     else:

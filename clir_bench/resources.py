@@ -15,5 +15,5 @@ def folder(name: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Where embeddings are kept: ``$CLIR_BENCH_CACHE``, else ``~/.cache/clir_bench``."""
+    """Where collections and embeddings are kept: ``$CLIR_BENCH_CACHE``, else ``~/.cache/clir_bench``."""
     return Path(os.environ.get("CLIR_BENCH_CACHE") or Path.home() / ".cache" / "clir_bench")

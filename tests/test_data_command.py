@@ -271,3 +271,46 @@ def test_a_published_manifest_says_from_what(world: Site, tmp_path: Path) -> Non
     assert "CC-BY-SA-3.0" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(Exception, match=r"is not of the form"):
         fetch_published("hf:org/name")
+
+
+def test_passages_are_compared_with_the_mirror(world: Site, tmp_path: Path) -> None:
+    """The mirror's files as mteb's upload writes them: {language}-corpus, one shard or more."""
+    import re
+
+    from clir_bench.sources.mmarco_mirror import REPOSITORY, REVISION
+    from clir_bench.sources.store import write_table
+
+    mirror = tmp_path / "mirror"
+    for language, name in (("de", "german"), ("fr", "french"), ("it", "italian")):
+        raw = next(content for path, content in world.files.items() if f"{name}_collection" in path)
+        rows = [line.split("\t", 1) for line in raw.decode().splitlines()]  # type: ignore[union-attr]
+        if language == "fr":
+            rows = [(key, text.replace("passage", "Passage")) for key, text in rows]  # type: ignore[misc]
+        if language == "it":
+            rows = rows[:800]
+        (mirror / f"{language}-corpus").mkdir(parents=True)
+        for shard in range(2):
+            mine = rows[shard::2]
+            write_table(mirror / f"{language}-corpus" / f"dev-0000{shard}-of-00002.parquet", {"_id": [r[0] for r in mine], "text": [r[1] for r in mine]})
+    add_repository(world, REPOSITORY, mirror, REVISION)
+    found = run(world, tmp_path, "data", "build", "mmarco", "--accept-terms", "--cross-check")
+    assert found.returncode == 0, found.stderr
+    manifest = store.read_manifest(building.place_of(load_task("mmarco"), tmp_path / "cache"))
+    assert manifest is not None
+    assert manifest.counts["mirror_different"] == 10
+    assert 0 < manifest.counts["mirror_absent"] < 10
+    assert manifest.counts["mirror_equal"] == 20 - manifest.counts["mirror_absent"]
+    assert any(re.match(r"mirror, fr: 10 differ \(the first is \d+\), 0 absent", note) for note in manifest.notes)
+    assert "mirror, ar: not in the mirror" in manifest.notes
+    world.files = {path: raw for path, raw in world.files.items() if REPOSITORY not in path}
+    found = run(world, tmp_path, "data", "build", "mmarco", "--cross-check", "--rebuild")
+    assert found.returncode == 2
+    assert f"the mirror {REPOSITORY}@{REVISION[:12]} cannot be read" in found.stderr
+    assert "Leave out --cross-check to build without it." in found.stderr
+
+
+def test_an_mteb_task_is_opened_by_its_name(world: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--model", "bm25", "--task", "mteb:BelebeleRetrievl"]) == 2
+    assert "BelebeleRetrieval" in capsys.readouterr().err
+    assert main(["evaluate", "--model", "bm25", "--task", "mteb:MLQARetrieval"]) == 2
+    assert "could not be loaded" in capsys.readouterr().err

@@ -195,6 +195,13 @@ def test_no_pair_equals_an_evaluated_text(site: Site, tmp_path: Path) -> None:
     assert [r["text_a"] for r in rows_of(place)] == ["eins"]
     leakage = manifest_of(place)["leakage"]
     assert leakage["rule 6"] == 1
+    assert pairs.verify_pairs(at(site, found, {}), tmp_path / "cache")[0] == []
+    other = build(at(site, found, {"de/text": b"eins\nzwei\n", "de/english": f"one\n{leaking}\n".encode()}), tmp_path / "elsewhere")
+    (place / "pairs.parquet").write_bytes((other / "pairs.parquet").read_bytes())
+    (place / "manifest.json").write_bytes((other / "manifest.json").read_bytes())
+    assert pairs.verify_pairs(at(site, found, {}), tmp_path / "cache")[0] == ["1 pairs hold a text that is evaluated: build it again with --rebuild"]
+    (place / "pairs.parquet").write_bytes(b"x")
+    assert "not what the manifest says" in pairs.verify_pairs(at(site, found, {}), tmp_path / "cache")[0][0]
     assert leakage["compared_with"] == [f"large_scale {collection.fingerprint}"]
 
 

@@ -22,7 +22,7 @@ from clir_bench import languages, resources
 from clir_bench.errors import CollectionError, TaskError
 from clir_bench.files import replacing
 from clir_bench.sources import store
-from clir_bench.sources.download import Downloads
+from clir_bench.sources.download import Downloads, hash_file
 from clir_bench.sources.leakage import RULES
 from clir_bench.sources.sampling import fold, norm, order
 from clir_bench.strict import Strict, problems_in
@@ -149,6 +149,22 @@ def build_pairs(pairs: PairSet, downloads: Downloads, cache: Path) -> Path:
     with replacing(place / store.MANIFEST) as out:
         out.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
     return place
+
+
+def verify_pairs(pairs: PairSet, cache: Path) -> tuple[list[str], list[str]]:
+    """(problems, what was checked) of built pairs: the table's hash, and that none of its texts is evaluated by a collection in the cache."""
+    place = place_of(pairs, cache)
+    if not (place / store.MANIFEST).is_file():
+        return [f"{place}: no manifest: the pairs are not built"], []
+    manifest = json.loads((place / store.MANIFEST).read_text(encoding="utf-8"))
+    record, path = manifest["files"]["pairs.parquet"], place / "pairs.parquet"
+    if not path.is_file() or hash_file(path, "sha256") != record["sha256"]:
+        return [f"pairs.parquet: not what the manifest says (sha256 {record['sha256']})"], []
+    evaluated, against = _evaluated(cache)
+    table = store.read_table(path)
+    leaking = sum(fold(a) in evaluated or fold(b) in evaluated for a, b in zip(table["text_a"], table["text_b"], strict=True))
+    checked = [f"pairs.parquet: {record['rows']:,} rows, sha256 {record['sha256'][:12]}", *(f"compared with {name}" for name in against)]
+    return ([f"{leaking} pairs hold a text that is evaluated: build it again with --rebuild"] if leaking else []), checked
 
 
 def _evaluated(cache: Path) -> tuple[set[str], list[str]]:

@@ -140,7 +140,7 @@ def read_collection(place: Path, manifest: Manifest) -> Collection:
 def read_tables(corpus: Path, queries: Sequence[Path], qrels: Path) -> Collection:
     """A collection from its three kinds of tables. Raises CollectionError for tables that are none."""
     try:
-        documents, judgements, asked = _read(corpus), _read(qrels), [_read(path) for path in queries]
+        documents, judgements, asked = read_table(corpus), read_table(qrels), [read_table(path) for path in queries]
         return build_collection(
             map(Document._make, zip(documents["_id"], documents["lang"], documents["text"], strict=True)),
             [Query._make(row) for table in asked for row in zip(table["_id"], table["lang"], table["text"], table["group"], strict=True)],
@@ -174,7 +174,7 @@ def read_english(place: Path) -> dict[str, str] | None:
     path = place / "corpus_en.parquet"
     if not path.is_file():
         return None
-    table = _read(path)
+    table = read_table(path)
     return dict(zip(table["_id"], table["text"], strict=True))
 
 
@@ -182,7 +182,7 @@ def read_training(place: Path) -> Training | None:
     """The training examples; None where none were built."""
     if not (place / TRAINING_FILES[0]).is_file():
         return None
-    pairs, hard, related = (_read(place / name) for name in TRAINING_FILES)
+    pairs, hard, related = (read_table(place / name) for name in TRAINING_FILES)
     negatives: dict[tuple[str, str, str], list[Negative]] = {}
     for key, language, positive, *rest in zip(*(hard[c] for c in ("query-id", "query_lang", "positive-id", "corpus-id", "document", "label")), strict=True):
         negatives.setdefault((key, language, positive), []).append(Negative(*rest))
@@ -304,7 +304,8 @@ def _write_graded(path: Path, graded: Iterable[Graded]) -> FileRecord:
     return FileRecord(rows=rows, bytes=path.stat().st_size, sha256=hash_file(path, "sha256"))
 
 
-def _read(path: Path) -> dict[str, list[Any]]:
+def read_table(path: Path) -> dict[str, list[Any]]:
+    """The columns of a parquet table."""
     from pyarrow import parquet
 
     table = parquet.read_table(path)
