@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clir_bench.console import on_stderr, silent
+
 if TYPE_CHECKING:
     from clir_bench.sources.building import Options
     from clir_bench.sources.pairs import PairSet
@@ -57,7 +59,7 @@ def options_of(o: argparse.Namespace) -> Options:
     from clir_bench.sources.building import Options
 
     def agree(thing: Task | PairSet) -> bool:
-        print(f"{thing.name}: {thing.licence}\n{(thing.terms or '').strip()}", file=sys.stderr)
+        on_stderr(f"{thing.name}: {thing.licence}\n{(thing.terms or '').strip()}")
         if o.accept_terms or not sys.stdin.isatty():
             return bool(o.accept_terms)
         print("Accept these terms? Type yes: ", end="", file=sys.stderr, flush=True)
@@ -71,7 +73,7 @@ def options_of(o: argparse.Namespace) -> Options:
         keep_work=getattr(o, "keep_work", False),
         published=getattr(o, "published", None),
         progress=not o.quiet,
-        say=(lambda _: None) if o.quiet else (lambda line: print(line, file=sys.stderr)),
+        say=silent if o.quiet else on_stderr,
         agree=agree,
     )
 

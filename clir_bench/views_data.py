@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clir_bench.console import console
 from clir_bench.sources import building, pairs, store
 from clir_bench.sources.pairs import PairSet
 from clir_bench.task import Task
@@ -38,23 +38,23 @@ def show_table(things: Sequence[Task | PairSet], cache: Path) -> None:
             _size(cost.download) if cost else "-" if not thing.files else "small", _size(cost.kept) if cost else "-",
             "yes" if _is_built(thing, cache) else "no", thing.licence,
         )  # fmt: skip
-    _console().print(table)
+    console().print(table)
 
 
 def show_details(things: Sequence[Task | PairSet], cache: Path) -> None:
     """Everything about each."""
-    console = _console()
+    out = console()
     for thing in things:
-        console.print(Text(f"{thing.name} version {thing.version}: {thing.title}", style="bold"))
-        console.print(Text(thing.description.strip()))
+        out.print(Text(f"{thing.name} version {thing.version}: {thing.title}", style="bold"))
+        out.print(Text(thing.description.strip()))
         for name, value in _lines(thing, cache):
-            console.print(Text(f"{name:>14}: ", style="dim") + Text(value), soft_wrap=True)
+            out.print(Text(f"{name:>14}: ", style="dim") + Text(value), soft_wrap=True)
         if isinstance(thing, Task) and thing.choices:
-            console.print(Text("What the paper leaves open or states twice differently, and what was chosen:", style="bold"))
+            out.print(Text("What the paper leaves open or states twice differently, and what was chosen:", style="bold"))
             for choice in thing.choices:
-                console.print(Text(f"  {choice.point}"), soft_wrap=True)
-                console.print(Text(f"    -> {choice.choice}", style="dim"), soft_wrap=True)
-        console.print()
+                out.print(Text(f"  {choice.point}"), soft_wrap=True)
+                out.print(Text(f"    -> {choice.choice}", style="dim"), soft_wrap=True)
+        out.print()
 
 
 def _lines(thing: Task | PairSet, cache: Path) -> list[tuple[str, str]]:
@@ -88,7 +88,3 @@ def _is_built(thing: Task | PairSet, cache: Path) -> bool:
 
 def _size(number: int) -> str:
     return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
-
-
-def _console() -> Console:
-    return Console(soft_wrap=False)

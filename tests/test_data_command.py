@@ -68,6 +68,11 @@ def test_the_main_command_builds_what_is_missing_and_evaluates_277_pairs(world: 
     assert main(["evaluate", "--model", "bm25", "--output", "results"]) == 2  # nothing is built twice, nothing overwritten
     assert "exists. --overwrite replaces it" in capsys.readouterr().err
     assert len(world.log) == asked
+    written[1].unlink()  # as if a kill had come after the first task
+    assert main(["evaluate", "--model", "bm25", "--output", "results"]) == 0
+    captured = capsys.readouterr()
+    assert f"{written[0]} exists, passed over; --overwrite evaluates it again" in captured.err
+    assert f"wrote {written[1]}\n" in captured.out
     assert main(["evaluate", "-q", "--model", "bm25", "--output", "some", "--languages", "ar,ru"]) == 0
     some = [read_submission(path) for path in sorted((tmp_path / "some").rglob("*.json"))]
     assert {(s.task.name, str(p.pair)) for s in some for p in s.pairs} == {

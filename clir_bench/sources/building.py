@@ -22,6 +22,7 @@ from clir_bench.sources import pairs, store
 from clir_bench.sources.download import Downloads, announce_space
 from clir_bench.sources.hub import check_task, check_texts, fetch_published, read_published
 from clir_bench.sources.pairs import PairSet
+from clir_bench.sources.verifying import verify_collection
 from clir_bench.sources.workshop import RATE, Built, Workshop, duration
 from clir_bench.task import Task
 
@@ -115,16 +116,19 @@ def build_pair_set(found: PairSet, options: Options, rebuild: bool = False) -> P
     return place
 
 
-def prepare(tasks: Sequence[Task], options: Options) -> None:
-    """Build those that are missing. What they cost is said first; where their files cannot be had, one DownloadError says so for all of them."""
+def announce(tasks: Sequence[Task], options: Options) -> list[Task]:
+    """Those that are to be built, after saying what that costs and having their terms accepted; nothing large is fetched yet.
+
+    Raises one DownloadError for all of them where their files cannot be had.
+    """
     missing = [task for task in tasks if task.source in BUILDERS and not is_built(task, options.cache)]
     if not missing:
-        return
+        return []
     options.say(f"{len(missing)} of {len(tasks)} data sets are to be built:")
     for task in missing:
         options.say(f"  {task.name}: {cost_of(task)}; licence: {task.licence}")
     sources = Downloads(options.cache, options.source_dir)
-    absent = {task.name: cause for task in missing if (cause := next((c for f in task.files if (c := sources.reach(f))), None))}
+    absent = {task.name: cause for task in missing if (cause := sources.reach(f for f in task.files if not f.train))}
     if absent:
         raise DownloadError(
             "\n".join(
@@ -137,12 +141,13 @@ def prepare(tasks: Sequence[Task], options: Options) -> None:
             )
         )
     for task in missing:
-        build_task(task, options)
+        _accept_terms(task, options)
+    return missing
 
 
 def verify_task(task: Task, options: Options) -> tuple[list[str], list[str]]:
     """(problems, what was checked) of the built collection."""
-    return store.verify_collection(place_of(task, options.cache), task, Downloads(options.cache, options.source_dir))
+    return verify_collection(place_of(task, options.cache), task, Downloads(options.cache, options.source_dir))
 
 
 def _accept_terms(task: Task | PairSet, options: Options) -> None:

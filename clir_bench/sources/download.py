@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -101,14 +102,14 @@ class Downloads:
         tails = ["/".join(parts[i:]) for i in range(len(parts))]
         return next((self.source_dir / tail for tail in tails if (self.source_dir / tail).is_file()), None)
 
-    def reach(self, file: Download) -> str | None:
-        """Why the file cannot be had, asked once and without waiting long; None where it can."""
-        if self.local(file) is not None:
-            return None
-        try:
-            requests.head(at_hub(file.url), timeout=TIMEOUT[0], allow_redirects=False).close()
-        except requests.RequestException as error:
-            return f"{file.url}: {cause_of(error)}"
+    def reach(self, files: Iterable[Download]) -> str | None:
+        """Why a host of the files cannot be reached, each asked once and not waited for long; None where all can."""
+        hosts = {urlsplit(file.url).netloc: file for file in files if self.local(file) is None}
+        for file in hosts.values():
+            try:
+                requests.head(at_hub(file.url), timeout=TIMEOUT[0], allow_redirects=False).close()
+            except requests.RequestException as error:
+                return f"{file.url}: {cause_of(error)}"
         return None
 
     def drop(self, file: Download) -> None:
@@ -147,6 +148,7 @@ class Downloads:
                     if file.bytes and stated.bytes not in (None, file.bytes):
                         raise DownloadError(_changed(file, f"has {stated.bytes:,} bytes at the server", f"{file.bytes:,} bytes"))
                     etag_of_part.write_text(stated.etag or "", encoding="utf-8")
+                    shown.total = file.bytes or stated.bytes
                     try:
                         with part.open("ab" if resumed else "wb") as out:
                             for chunk in answer.iter_content(_CHUNK):
