@@ -15,7 +15,9 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,7 @@ class Site:
     signed_uses: int = 10**9  # how often a signed address works
     log: list[tuple[str, str, int, int]] = field(default_factory=list)  # method, path, status, bytes sent
     address: str = ""
+    index: dict[str, dict[str, Any]] = field(default_factory=dict)  # CLIRMatrix's, before the server's address is known
     tokens: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -248,6 +251,7 @@ LARGE_SCALE_FOLDERS = {
 }  # fmt: skip
 
 
+@cache
 def large_scale_archive(articles: int = 120, shuffle: int | None = None, without: str = "") -> bytes:
     """wiki-clir.tar.gz in miniature: ``articles`` English articles, each with a mate in every language, and the oddities of the real one.
 
@@ -302,7 +306,16 @@ def small_large_scale(content: dict[str, Any]) -> None:
 MULTI8 = ("ar", "de", "en", "es", "fr", "ja", "ru", "zh")
 
 
-def clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = None) -> Site:
+def clirmatrix_site(**how: Any) -> Site:
+    """As ``_clirmatrix_site``, made once for each way."""
+    made = _clirmatrix_site(**how)
+    copy = Site(dict(made.files))
+    copy.index = deepcopy(made.index)
+    return copy
+
+
+@cache
+def _clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = None) -> Site:
     """The index, the query files of all splits, and the document collections. Line i of a split is article ``base + i`` of each language.
 
     A query's list: a gold document (label 6 where i is even), graded others, filler of label 0. Every tenth gold document is absent from the
@@ -354,13 +367,13 @@ def clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = None
         if shuffle is not None:
             rng.shuffle(documents)
         add("clirmatrix_docs", f"docs/{d}", f"/~shuosun/clirmatrix/data/DOCS/{d}.tsv.gz", ("\n".join(documents) + "\n").encode())
-    site.index = index  # type: ignore[attr-defined]
+    site.index = index
     return site
 
 
 def finish_clirmatrix(site: Site) -> None:
     """Write the index, whose addresses need the server's."""
-    blocks = {block: {k: {**e, "url": site.url(e["url"])} for k, e in entries.items()} for block, entries in site.index.items()}  # type: ignore[attr-defined]
+    blocks = {block: {k: {**e, "url": site.url(e["url"])} for k, e in entries.items()} for block, entries in site.index.items()}
     site.files["/~shuosun/clirmatrix/data/downloads.json.gz"] = gzip.compress(json.dumps(blocks).encode(), 1, mtime=0)
 
 
@@ -377,7 +390,13 @@ MMARCO = {
 MMARCO_PATH = "/datasets/unicamp-dl/mmarco/resolve/6d039c4638c0ba3e46a9cb7b498b145e7edc6230/data"
 
 
-def mmarco_site(lines: int = 3000, golds: int = 140, shuffle: int | None = None) -> Site:
+def mmarco_site(**how: Any) -> Site:
+    """As ``_mmarco_site``, made once for each way."""
+    return Site(dict(_mmarco_site(**how).files))
+
+
+@cache
+def _mmarco_site(lines: int = 3000, golds: int = 140, shuffle: int | None = None) -> Site:
     """Collections of ``lines`` passages in 14 languages, sorted by id; ``golds`` relevant ones, some with two queries, some queries with two passages."""
     site, rng = Site(), random.Random(5)
     passages = sorted(rng.sample(range(lines), golds + 120))

@@ -242,14 +242,14 @@ def clirmatrix(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def listed(made: Made, query: str, document: str, split: str) -> list[dict[str, Any]]:
     import gzip
 
-    entry = made.site.index["clirmatrix_multi8"][f"queries/{query}_{document}/{split}"]  # type: ignore[attr-defined]
+    entry = made.site.index["clirmatrix_multi8"][f"queries/{query}_{document}/{split}"]
     return [json.loads(line) for line in gzip.decompress(made.site.files[entry["url"]]).splitlines() if line]  # type: ignore[arg-type]
 
 
 def present(made: Made, language: str) -> dict[int, str]:
     import gzip
 
-    entry = made.site.index["clirmatrix_docs"][f"docs/{language}"]  # type: ignore[attr-defined]
+    entry = made.site.index["clirmatrix_docs"][f"docs/{language}"]
     lines = gzip.decompress(made.site.files[entry["url"]]).decode().splitlines()  # type: ignore[arg-type]
     return {int(key): text for key, _, text in (line.partition("\t") for line in lines)}
 
@@ -364,7 +364,7 @@ def test_query_files_that_are_not_aligned_are_all_named(tmp_path: Path) -> None:
 
     with site_of("clirmatrix", tmp_path) as (site, task):
         for key in ("queries/en_fr/test1", "queries/de_ru/test1"):
-            entry = site.index["clirmatrix_multi8"][key]  # type: ignore[attr-defined]
+            entry = site.index["clirmatrix_multi8"][key]
             rows = gzip.decompress(site.files[entry["url"]]).splitlines()  # type: ignore[arg-type]
             packed = gzip.compress(b"\n".join([rows[1], rows[0], *rows[2:]]), mtime=0)
             site.files[entry["url"]] = packed

@@ -78,7 +78,7 @@ def test_the_signed_address_is_reused_and_renewed_when_it_expires(site: Site) ->
     site.signed_uses = 15
     again = remote(site)
     assert len(fetched(again, wanted, LINES, window=2048)) == len(wanted)
-    assert 2 <= again.resolved <= 6
+    assert 2 <= again.resolved <= 20
 
 
 def test_short_answers_refusals_and_pauses_are_overcome(site: Site) -> None:

@@ -183,7 +183,7 @@ class Downloads:
         return answer
 
 
-def new_session(connections: int = 16) -> requests.Session:
+def new_session(connections: int = 32) -> requests.Session:
     """A session that repeats refused requests after 0.5, 1, 2 ... seconds, or when Retry-After says."""
     session = requests.Session()
     retry = Retry(total=TRIES, connect=3, backoff_factor=BACKOFF, status_forcelist=_RETRIED, allowed_methods=("GET", "HEAD"), raise_on_status=False)

@@ -1,11 +1,14 @@
 """Some lines of a huge file that is sorted by a leading number, by HTTP Range: 531 of 8.84 million lines for about 1 % of the bytes.
 
 Interpolation search in rounds: every window that is read yields two exact places (number, byte), which narrow the brackets of what is still missing.
+Between two known places the lines' lengths make a random walk, so how far a line may lie from where it is looked for is known: where that is
+far, some narrow windows are read only to learn places, and where it is near, windows as wide as the doubt.
 """
 
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -23,7 +26,7 @@ from clir_bench.task_records import Download
 
 WINDOW = 32_768
 WORKERS = 16
-ROUNDS = 40
+ROUNDS = 100
 _NEAR = 4_096  # windows closer than this are read as one
 
 
@@ -66,7 +69,7 @@ class RemoteRanges:
 
     file: Download
     etag: str | None = None
-    session: requests.Session = field(default_factory=lambda: new_session(WORKERS))
+    session: requests.Session = field(default_factory=lambda: new_session(2 * WORKERS))
     size: int = 0
     resolved: int = 0
 
@@ -166,28 +169,52 @@ class _Search:
         self.numbers, self.places = [-1, lines - 1], [0, file.size]  # line number, byte after its end
         self.requests = self.bytes = self.rounds = 0
         self.grown: dict[int, int] = {}  # wider windows where one held no whole line
+        self.mean = file.size / max(1, lines)
+        self.seen = [0, 0.0, 0.0]  # lines, and sums of their lengths and squared lengths
 
     def next_spans(self) -> list[tuple[int, int]]:
-        """Byte spans to read: a window around where each missing line should be, or the whole bracket where that is small."""
+        """Byte spans to read next, sorted; those that nearly touch are one."""
         self.rounds += 1
         spans: list[tuple[int, int]] = []
-        for number in self.missing:
-            i = bisect.bisect_left(self.numbers, number)
-            (n0, p0), (n1, p1) = (self.numbers[i - 1], self.places[i - 1]), (self.numbers[i], self.places[i])
-            width = self.window * self.grown.get(p0, 1)
-            if p1 - p0 <= 1.5 * width:
-                spans.append((p0, p1))
-                continue
+        start = 0
+        while start < len(self.missing):  # one bracket after another
+            i = bisect.bisect_left(self.numbers, self.missing[start])
+            end = bisect.bisect_right(self.missing, self.numbers[i])
+            spans += self._spans_in(i, self.missing[start:end])
+            start = end
+        merged: list[tuple[int, int]] = []
+        for first, last in sorted(spans):
+            if merged and first <= merged[-1][1] + min(_NEAR, self.window):
+                merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+            else:
+                merged.append((first, last))
+        return merged
+
+    def _spans_in(self, i: int, missing: list[int]) -> list[tuple[int, int]]:
+        """Windows for the missing lines between the places ``i - 1`` and ``i``."""
+        (n0, p0), (n1, p1) = (self.numbers[i - 1], self.places[i - 1]), (self.numbers[i], self.places[i])
+        wide = self.window * self.grown.get(p0, 1)
+        if p1 - p0 <= 1.5 * wide:
+            return [(p0, p1)]
+        spread, narrow = self._spread(), max(1, wide // 4)
+        doubt = [spread * math.sqrt((n - n0) * (n1 - n) / (n1 - n0)) for n in missing]
+        near = [(n, min(wide, max(narrow, int(4 * d + 2 * self.mean)))) for n, d in zip(missing, doubt, strict=True) if 3 * d <= wide]
+        far = [n for n, d in zip(missing, doubt, strict=True) if 3 * d > wide]
+        if far:  # as many as leave brackets whose doubt is a third of a window
+            places = min(len(far), math.ceil((n1 - n0) * (3 * spread / (2 * wide)) ** 2))
+            chosen = [far[(2 * k + 1) * len(far) // (2 * places)] for k in range(places)]
+            near += [(n, narrow if len(far) > 1 else wide) for n in chosen]
+        spans = []
+        for number, width in near:
             centre = p0 + (p1 - p0) * (number - n0 - 0.5) / (n1 - n0)
             start = min(max(p0, int(centre - width / 2)), p1 - width)
             spans.append((start, start + width))
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(spans):
-            if merged and start <= merged[-1][1] + _NEAR:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-            else:
-                merged.append((start, end))
-        return merged
+        return spans
+
+    def _spread(self) -> float:
+        """Standard deviation of a line's length: the mean length until enough lines were seen."""
+        lines, total, squares = self.seen
+        return self.mean if lines < 100 else math.sqrt(max(1.0, squares / lines - (total / lines) ** 2))
 
     def take(self, start: int, end: int, body: bytes, emit: Callable[[int, bytes], None]) -> None:
         """Learn from bytes ``start`` to ``end``, which come with the byte before them, so that a line starting at ``start`` is whole."""
@@ -202,6 +229,7 @@ class _Search:
         pieces = body[first:last].split(b"\n")
         if pieces[-1] == b"":
             pieces.pop()
+        self.seen = [self.seen[0] + len(pieces), self.seen[1] + last - first, self.seen[2] + sum((len(piece) + 1) ** 2 for piece in pieces)]
         numbers = [_number(piece) for piece in (pieces[0], pieces[-1])]
         self._anchor(numbers[0] - 1, origin + first)
         self._anchor(numbers[1], origin + last)
