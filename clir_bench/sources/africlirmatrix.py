@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def build(task: Task, shop: Workshop) -> Built:
     titles: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for language in task.languages:
-        mine = shop.stage(f"language-{language}", lambda language=language: _read(task, shop, language))  # type: ignore[misc]
+        mine = shop.stage(f"language-{language}", partial(_read, task, shop, language))
         counts.update(mine["counts"])
         titles |= mine["queries"]
         documents += [Document(f"{language}:{key}", language, text) for key, text in mine["documents"].items()]

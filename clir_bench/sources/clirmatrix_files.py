@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,29 +160,38 @@ def read_documents(shop: Workshop, file: Download, lists: list[tuple[Lists, Ids]
     ``mark`` names what was asked for: another question is another stage.
     """
 
-    def make() -> dict[str, Any]:
+    def make() -> Iterator[list[Any]]:
         path = shop.downloads.get(file)
         listed = {d for found, mates in lists for d in (*np.unique(found.ids).tolist(), *mates.tolist())} | set(more)
         wanted = {d for found, mates in lists for d in (*np.unique(found.ids[:, :FIRST]).tolist(), *found.ids[found.labels == 6].tolist(), *mates.tolist())}
         wanted |= set(more)
-        texts: dict[int, str] = {}
+        given: set[int] = set()
         present: set[int] = set()
         stubs: set[int] = set()
         while wanted:
-            _stream(path, wanted, listed, texts, present, stubs, shop.progress)
+            for identifier, text in _stream(path, wanted, listed, present, stubs, shop.progress):
+                given.add(identifier)
+                yield ["text", identifier, text]
             there = np.array(sorted(present), np.int32)
             whole = np.setdiff1d(there, np.array(sorted(stubs), np.int32), assume_unique=True)
             needed = {d for (found, mates), rule, usable in product(lists, rules, (there, whole)) for d in golds(found, rule, usable, mates).tolist()}
-            wanted = needed - {ABSENT} - set(texts)
-        return {"texts": sorted(texts.items()), "present": sorted(present), "stubs": sorted(stubs)}
+            wanted = needed - {ABSENT} - given
+        yield ["present", sorted(present)]
+        yield ["stubs", sorted(stubs)]
 
-    found = shop.stage(f"{file.name.replace('/', '-')}.{mark}", make)
+    texts: dict[int, str] = {}
+    ids: dict[str, Ids] = {}
+    for kind, *row in shop.rows(f"{file.name.replace('/', '-')}.{mark}", make):
+        if kind == "text":
+            texts[row[0]] = row[1]
+        else:
+            ids[kind] = np.array(row[0], np.int32)
     shop.downloads.drop(file)
-    return Held(dict(found["texts"]), np.array(found["present"], np.int32), np.array(found["stubs"], np.int32))
+    return Held(texts, ids["present"], ids["stubs"])
 
 
-def _stream(path: Path, wanted: set[int], listed: set[int], texts: dict[int, str], present: set[int], stubs: set[int], progress: bool) -> None:
-    """Read a document collection once: texts of the wanted ids, and of all listed ids whether they are there and whether they are stubs."""
+def _stream(path: Path, wanted: set[int], listed: set[int], present: set[int], stubs: set[int], progress: bool) -> Iterator[tuple[int, str]]:
+    """Read a document collection once: the wanted texts, and of all listed ids whether they are there and whether they are stubs."""
     with reading_gzip(path, path.name, progress) as stream:
         for line in stream:
             head, _, rest = line.partition(b"\t")
@@ -193,4 +202,4 @@ def _stream(path: Path, wanted: set[int], listed: set[int], texts: dict[int, str
             if is_stub(text):
                 stubs.add(identifier)
             if identifier in wanted:
-                texts[identifier] = text
+                yield identifier, text

@@ -29,7 +29,7 @@ def build(task: Task, shop: Workshop) -> Built:
     files = {language: "simple" if language == "en" else language for language in task.languages}
     wanted = _Wanted(task, shop.train)
     mates = shop.stage(f"mates{wanted.mark}", lambda: _read_mates(shop.downloads.get(file), files, wanted, shop.progress))
-    texts = shop.stage(f"texts{wanted.mark}", lambda: _read_texts(shop.downloads.get(file), files, mates, shop.progress))
+    texts = _gather(shop.rows(f"texts{wanted.mark}", lambda: _read_texts(shop.downloads.get(file), files, mates, shop.progress)), task.languages)
     counts = Counter[str](mates["counts"])
     counts.update(texts["counts"])
     chosen = {language: _choose(mates["eval"][language], language, texts, wanted.queries, counts) for language in task.languages}
@@ -84,31 +84,47 @@ def _read_mates(archive: Path, files: dict[str, str], wanted: _Wanted, progress:
     return found
 
 
-def _read_texts(archive: Path, files: dict[str, str], mates: dict[str, Any], progress: bool) -> dict[str, Any]:
-    """Second pass: the candidates' texts, and for training the linked documents of its queries."""
+def _read_texts(archive: Path, files: dict[str, str], mates: dict[str, Any], progress: bool) -> Iterator[list[Any]]:
+    """Second pass: rows of the candidates' texts, and for training of the linked documents of its queries."""
     languages = {code: language for language, code in files.items()}
     asked = {q for part in ("eval", "train") for found in mates[part].values() for q, _ in found}
     held = {language: {d for part in ("eval", "train") for _, d in mates[part][language]} for language in files}
-    texts: dict[str, Any] = {"queries": {}, "documents": {language: {} for language in files}, "linked": {}, "counts": Counter()}
+    counts: Counter[str] = Counter()
     for name, stream in members(archive, "second pass: texts", progress):
         kind = name.rsplit(".", 1)[-1]
         if name == "wiki_en.queries":
-            _take(stream, asked, texts["queries"], texts["counts"])
+            yield from (["queries", "en", *row] for row in _take(stream, asked, counts))
         elif kind == "documents" and (language := languages.get(name.removeprefix("wiki_").removesuffix(".documents"))):
-            _take(stream, held[language], texts["documents"][language], texts["counts"])
-        elif kind == "rel" and (language := languages.get(name.removeprefix("en2").removesuffix(".rel"))):
+            yield from (["documents", language, *row] for row in _take(stream, held[language], counts))
+        elif kind == "rel" and (language := languages.get(name.removeprefix("en2").removesuffix(".rel"))) and mates["train"][language]:
             mine = {q for q, _ in mates["train"][language]}
-            rows = _columns(stream, None, Counter())
-            texts["linked"][language] = [(q, d) for q, d, label in rows if label == _LINKED and q in mine and d in held[language]]
+            rows = _columns((line for line in stream if b"1" in line[-4:]), None, Counter())
+            yield from (["linked", language, q, d] for q, d, label in rows if label == _LINKED and q in mine and d in held[language])
+    yield ["counts", counts]
+
+
+def _gather(rows: Iterable[list[Any]], languages: Iterable[str]) -> dict[str, Any]:
+    """The rows of ``_read_texts`` by what they are."""
+    texts: dict[str, Any] = {"queries": {}, "documents": {language: {} for language in languages}, "linked": [], "counts": {}}
+    for kind, *row in rows:
+        if kind == "queries":
+            texts["queries"][row[1]] = (row[2], row[3])
+        elif kind == "documents":
+            texts["documents"][row[0]][row[1]] = (row[2], row[3])
+        elif kind == "linked":
+            texts["linked"].append(row)
+        else:
+            texts["counts"] = row[0]
     return texts
 
 
-def _take(stream: BinaryIO, wanted: set[str], into: dict[str, tuple[str, str]], counts: Counter[str]) -> None:
+def _take(stream: BinaryIO, wanted: set[str], counts: Counter[str]) -> Iterator[tuple[str, str, str]]:
+    """(id, title, text) of the wanted lines."""
     keys = {key.encode() for key in wanted}
     for line in stream:
         if line.partition(b"\t")[0] in keys:
             for key, title, text in _columns([line], "\t", counts):
-                into[key] = (norm(title), norm(text))
+                yield key, norm(title), norm(text)
 
 
 def _columns(lines: Iterable[bytes], separator: str | None, counts: Counter[str]) -> Iterator[tuple[str, str, str]]:
@@ -160,7 +176,7 @@ def _train(
             cap={"train": recipe.train_per_pair + recipe.dev_per_pair},
         )
         examples += [e._replace(split="train" if i < recipe.train_per_pair else "dev") for i, e in enumerate(clean)]
-    related = [(q, document_id(language, d)) for language, linked in texts["linked"].items() for q, d in linked]
+    related = [(q, document_id(language, d)) for language, q, d in texts["linked"]]
     return Training(examples, dict(dropped), related)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from clir_bench import languages
 from clir_bench.collection import Document, Judgement, Query
@@ -30,7 +31,7 @@ def build(task: Task, shop: Workshop) -> Built:
     texts: dict[str, dict[str, str]] = {}
     for language in task.languages:
         wanted = sorted({document for lang, _, document, _ in judged if lang == language})
-        texts[language] = shop.stage(f"texts-{language}", lambda language=language, wanted=wanted: _texts(task, shop, language, set(wanted)))  # type: ignore[misc]
+        texts[language] = dict(shop.rows(f"texts-{language}", partial(_texts, task, shop, language, set(wanted))))
         counts["judged_documents_absent"] += len(wanted) - len(texts[language])
     asked = _queries(shop.downloads.get(task.file("topics")), task.query_languages, {topic for _, topic, _, _ in judged})
     for code in task.query_languages:
@@ -76,16 +77,15 @@ def _queries(path: Path, wanted: tuple[str, ...], judged: set[str]) -> list[Quer
     return queries
 
 
-def _texts(task: Task, shop: Workshop, language: str, wanted: set[str]) -> dict[str, Any]:
+def _texts(task: Task, shop: Workshop, language: str, wanted: set[str]) -> Iterator[tuple[str, str]]:
     file = task.file(f"corpus/{language}")
-    path, found = shop.downloads.get(file), {}
+    path = shop.downloads.get(file)
     with reading_gzip(path, file.name, shop.progress) as stream:
         for number, line in enumerate(stream, 1):
             try:
                 row = json.loads(line)
                 if row["id"] in wanted and (text := norm(f"{row.get('title') or ''} {row['text']}")):
-                    found[row["id"]] = text
+                    yield row["id"], text
             except (ValueError, KeyError, TypeError) as error:
                 raise CollectionError(f"{path}:{number}: not a line of id, title and text: {error!r}") from None
     shop.downloads.drop(file)
-    return found

@@ -59,17 +59,22 @@ class Workshop:
 
     def stage(self, name: str, make: Callable[[], Any]) -> Any:
         """What ``make`` gives (JSON), made once."""
-        path = self.folder / f"{name}.json"
-        if path.is_file():
-            return json.loads(path.read_bytes())
-        made = make()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as out:
-                out.write(json.dumps(made, ensure_ascii=False).encode())
-        except OSError as error:
-            raise disk_error(error, path, None) from error
-        return made
+        return next(self.rows(name, lambda: [make()]))
+
+    def rows(self, name: str, make: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+        """The rows (JSON) that ``make`` yields, made once. They are written as they come and read one by one, so that no more than one is in memory."""
+        path = self.folder / f"{name}.jsonl"
+        if not path.is_file():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with replacing(path) as out:
+                    for row in make():
+                        out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            except OSError as error:
+                raise disk_error(error, path, None) from error
+        with path.open("rb") as stream:
+            for line in stream:
+                yield json.loads(line)
 
     def announce(self, files: Iterable[Download], on_disk: int) -> None:
         """Say what is about to be fetched, and refuse where the disk is too small. Files at hand are not counted."""
