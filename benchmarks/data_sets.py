@@ -15,6 +15,7 @@ import argparse
 import gzip
 import hashlib
 import json
+import os
 import random
 import resource
 import shutil
@@ -149,11 +150,12 @@ def pack(path: Path, pieces: Iterator[bytes]) -> Facts:
 def size_of(folder: Path) -> int:
     """Bytes of all files below; those that vanish meanwhile count nothing."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(place) / name).stat().st_size
+            except FileNotFoundError:
+                continue
     return total
 
 
@@ -183,7 +185,7 @@ def measure_ranges(folder: Path, scale: int) -> None:
             if number in languages:
                 held[number] = line.rstrip(b"\n").partition(b"\t")[2]
     print(f"\n1. lines by Range from {lines:,} lines in order, {facts['bytes'] / 1e9:.2f} GB, {facts['bytes'] / lines:.0f} bytes a line")
-    print(f"{'':44} {'requests':>9} {'MB':>7} {'% of file':>9} {'goal %':>7} {'rounds':>7} {'resolved':>8} {'seconds':>8} {'mismatches':>10}")
+    print(f"{'':49} {'requests':>9} {'MB':>7} {'% of file':>9} {'goal %':>7} {'rounds':>7} {'resolved':>8} {'seconds':>8} {'mismatches':>10}")
     address = f"{MMARCO_PATH}/google/collections/english_collection.tsv"
     cases = [(few, window, 10**9, 1.2 if window == 32 else None) for window in (16, 32, 64)] + [(few, 32, 300, 1.2), (passages, 32, 10**9, 10.0)]
     for wanted, window, uses, goal in cases:
@@ -197,7 +199,7 @@ def measure_ranges(folder: Path, scale: int) -> None:
         label = f"{len(wanted):,} lines, windows of {window} KB" + (f", address good for {uses}" if uses < 10**9 else "")
         wrong = sum(got.get(number) != held[number] for number in wanted) + len(set(got) - set(wanted))
         print(
-            f"{label:44} {traffic.requests:9,} {traffic.bytes / 1e6:7.1f} {100 * sent / facts['bytes']:9.2f} {goal or '-':>7} {traffic.rounds:7} "
+            f"{label:49} {traffic.requests:9,} {traffic.bytes / 1e6:7.1f} {100 * sent / facts['bytes']:9.2f} {goal or '-':>7} {traffic.rounds:7} "
             f"{remote.resolved:8} {seconds:8.1f} {wrong:10}",
             flush=True,
         )
@@ -487,11 +489,9 @@ def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def measure_memory(folder: Path, scale: int) -> None:
-    found = [*measure_large_scale(folder, scale)]
-    shutil.rmtree(folder / "cache-large_scale", ignore_errors=True)
-    found += measure_clirmatrix(folder, scale)
-    found += measure_mmarco(folder, scale)
+def measure_memory(folder: Path, scale: int, only: str | None) -> None:
+    tasks = {"large_scale": measure_large_scale, "clirmatrix": measure_clirmatrix, "mmarco": measure_mmarco}
+    found = [row for name, measure in tasks.items() if only in (None, name) for row in measure(folder, scale)]
     print(f"\n2. peak resident memory of a build, goal under {GOAL_MB:,} MB")
     print(
         f"{'':22} {'imports MB':>10} {'to writing':>10} {'peak MB':>8} {'goal MB':>8} {'':>4} {'seconds':>8} {'read MB':>9} {'work disk MB':>12} {'examples':>9}"
@@ -554,7 +554,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="keep the generated files here; default: a temporary folder, deleted at the end")
     parser.add_argument("--part", choices=("range", "memory", "order"))
-    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--task", choices=("large_scale", "clirmatrix", "mmarco"), help="of the memory part only this one")
+    parser.add_argument("--small", action="store_true", help="a fiftieth of the sizes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder and options.folder.parent) as temporary:
         folder = (options.folder or Path(temporary)) / ("small" if options.small else "full")
@@ -566,7 +567,7 @@ def main() -> None:
         if options.part in (None, "range"):
             measure_ranges(folder, scale)
         if options.part in (None, "memory"):
-            measure_memory(folder, scale)
+            measure_memory(folder, scale, options.task)
         if options.part in (None, "order"):
             measure_order(folder)
 

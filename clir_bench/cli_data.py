@@ -67,7 +67,7 @@ def options_of(o: argparse.Namespace) -> Options:
 
     return Options(
         cache=Path(o.cache_dir) if o.cache_dir else resources.cache_dir(),
-        source_dir=Path(o.source_dir) if o.source_dir else None,
+        source_dir=_folder(o.source_dir),
         train=getattr(o, "train", False),
         cross_check=getattr(o, "cross_check", False),
         keep_work=getattr(o, "keep_work", False),
@@ -78,24 +78,34 @@ def options_of(o: argparse.Namespace) -> Options:
     )
 
 
+def _folder(text: str | None) -> Path | None:
+    from clir_bench.errors import DownloadError
+
+    if text and not Path(text).is_dir():
+        raise DownloadError(f"--source-dir {text}: no such folder")
+    return Path(text) if text else None
+
+
 def _build(o: argparse.Namespace) -> int:
     from clir_bench.sources import DATA_SETS, building, pairs
     from clir_bench.task import load_task
 
-    options, places = options_of(o), []
-    for name in o.names or DATA_SETS:
-        if name in pairs.pair_set_names():
-            places.append(building.build_pair_set(pairs.load_pair_set(name), options, o.rebuild))
-            continue
-        task = load_task(name)
-        places.append(building.build_task(task.variant(o.variant) if o.variant else task, options, o.rebuild))
+    options, sets = options_of(o), pairs.pair_set_names()
+    tasks = [load_task(name) for name in o.names or DATA_SETS if name not in sets]
+    things = [pairs.load_pair_set(name) for name in o.names if name in sets] + [task.variant(o.variant) if o.variant else task for task in tasks]
+    building.accept_terms(things, options)  # names and terms are settled before the first byte
+    things.sort(key=lambda thing: isinstance(thing, pairs.PairSet))  # pairs are compared with the tasks
+    places = [
+        building.build_pair_set(thing, options, o.rebuild) if isinstance(thing, pairs.PairSet) else building.build_task(thing, options, o.rebuild)
+        for thing in things
+    ]
     if o.json:
         print(json.dumps([str(place) for place in places]))
         return 0
     for place in places:
         print(f"built {place}")
     if not o.quiet:
-        print(f"next: clir-bench data verify {' '.join(o.names)}".rstrip() if o.names else "next: clir-bench evaluate --model MODEL")
+        print(f"next: clir-bench data verify {' '.join(thing.name for thing in things)}" if o.names else "next: clir-bench evaluate --model MODEL")
     return 0
 
 
@@ -122,7 +132,7 @@ def _verify(o: argparse.Namespace) -> int:
     from clir_bench.task import load_task
 
     cache = Path(o.cache_dir) if o.cache_dir else resources.cache_dir()
-    options = building.Options(cache=cache, source_dir=Path(o.source_dir) if o.source_dir else None)
+    options = building.Options(cache=cache, source_dir=_folder(o.source_dir))
     sets = pairs.pair_set_names()
     found = {name: pairs.verify_pairs(pairs.load_pair_set(name), cache) if name in sets else building.verify_task(load_task(name), options) for name in o.names}
     if o.json:

@@ -168,10 +168,17 @@ def test_a_variant_is_a_task_of_its_own(world: Site, tmp_path: Path) -> None:
     assert main(["check", "submissions"]) == 0
 
 
-def test_terms_that_are_not_accepted_stop_the_build(world: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "build", "mmarco"]) == 2
-    assert "its terms were not accepted, so nothing was fetched." in capsys.readouterr().err
-    assert not world.log
+def test_terms_and_names_are_settled_before_anything_is_fetched(world: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, message in (
+        (["data", "build"], "mmarco: its terms were not accepted, so nothing was fetched."),
+        (["data", "build", "clirmatrix", "typo"], "no task 'typo'."),
+        (["data", "build", "clirmatrix", "--source-dir", "no/such"], "--source-dir no/such: no such folder"),
+        (["evaluate", "--model", "bm25"], "mmarco: its terms were not accepted"),
+        (["evaluate", "--model", "no/model-at-all", "--accept-terms", "--task", "large_scale"], "no/model-at-all"),
+    ):
+        assert main(wrong) == 2, wrong
+        assert message in capsys.readouterr().err
+    assert not [row for row in world.log if row[3]]
 
 
 def run(world: Site, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -198,7 +205,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_published_collection_is_opened_and_installed_in_place_of_a_build(world: Site, tmp_path: Path) -> None:
-    assert main(["data", "build", "-q", "clirmatrix"]) == 0
+    assert main(["data", "build", "-q", "clirmatrix", "--train"]) == 0
     assert main(["data", "publish", "-q", "clirmatrix", "--output", "out"]) == 0
     fingerprint = open_task("clirmatrix")[1].fingerprint
     add_repository(world, "org/clirmatrix", tmp_path / "out", COMMIT)
@@ -213,6 +220,9 @@ def test_a_published_collection_is_opened_and_installed_in_place_of_a_build(worl
     task = load_task("clirmatrix")
     assert building.read_built(task, tmp_path / "other").fingerprint == fingerprint
     assert building.verify_task(task, building.Options(cache=tmp_path / "other"))[0] == []
+    manifest = store.read_manifest(building.place_of(task, tmp_path / "other"))
+    assert manifest is not None
+    assert manifest.leakage is None  # training data is not published, so --train builds it
     found = run(world, tmp_path, "data", "build", "large_scale", "--from", f"hf://org/clirmatrix@{COMMIT}")
     assert found.returncode == 2
     assert f"hf://org/clirmatrix@{COMMIT} is clirmatrix, not large_scale" in found.stderr

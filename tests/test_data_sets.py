@@ -220,6 +220,9 @@ def test_large_scale_trains_on_nothing_that_is_evaluated(large_scale: Made) -> N
     assert int(large_scale.manifest.leakage["rule 1"]) > 0
     assert not [e for e in training.examples if e.negatives]  # none in the paper
     assert training.related  # linked documents, which are no easy negatives
+    splits = {split: {e.key for e in training.examples if e.split == split} for split in ("train", "dev")}
+    assert splits["dev"]
+    assert not splits["train"] & splits["dev"]  # a development query is one in every language
     positives = {(e.key, e.document_id) for e in training.examples}
     assert not positives & set(training.related)
 
@@ -332,6 +335,41 @@ def test_without_a_match_the_first_candidate_is_taken_and_said(clirmatrix: Made)
     assert clirmatrix.manifest.notes[0] == "split test1, rule top1: the first candidate; none gives the paper's 9055 documents, 1080-1205 a language"
     assert clirmatrix.said[-4:] == list(clirmatrix.manifest.paper)
     assert any(line.startswith("documents: 9,055 in the paper, ") for line in clirmatrix.manifest.paper)
+
+
+def test_where_the_development_split_is_evaluated_another_one_chooses_the_checkpoint(clirmatrix: Made, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        sizes = [len({g for q in MULTI8 if q != d for g in slow_golds(clirmatrix, q, d, "dev", "six", stubs=True)} - {None}) for d in MULTI8]
+        content["paper"] |= {"documents": sum(sizes), "documents_per_language": [min(sizes), max(sizes)]}
+        content["recipe"] |= {"gold": "six", "split": "by-count"}
+
+    made = built("clirmatrix", tmp_path, change=change, train=True)
+    dev = [e for e in made.training().examples if e.split == "dev"]
+    assert dev
+    number = {language: 1_000_000 * (i + 1) for i, language in enumerate(MULTI8)}
+    evaluated = made.manifest.notes[0].split(",")[0].removeprefix("split ")
+    first = {"test2": 10_000, "dev": 20_000}["dev" if evaluated != "dev" else "test2"]
+    assert all(0 <= int(e.key.partition(":")[2]) - number[e.query_language] - first < 40 for e in dev)
+
+
+def test_lines_that_are_not_the_same_article_in_all_languages_are_refused() -> None:
+    import numpy as np
+
+    from clir_bench.sources.clirmatrix_files import Lists, check_alignment
+
+    def lists(shift: int) -> dict[tuple[str, str, str], Lists]:
+        found = {}
+        for q, d in (("de", "en"), ("en", "de")):
+            source = np.arange(100, dtype=np.int32) + (0 if q == "de" else 1000)
+            mates = np.roll(np.arange(100, dtype=np.int32) + (0 if d == "de" else 1000), shift)
+            ids = np.full((100, 100), -1, np.int32)
+            ids[:, 0] = mates
+            found["dev", q, d] = Lists(source, [""] * 100, ids, np.zeros((100, 100), np.int8))
+        return found
+
+    assert check_alignment(lists(0), ["de", "en"]) == {"dev: own articles among the results": 200}
+    with pytest.raises(CollectionError, match=r"dev: of 200 queries only 0 have their own article among the results, so lines are not aligned"):
+        check_alignment(lists(3), ["de", "en"])
 
 
 def test_a_named_split_fetches_no_other(tmp_path: Path) -> None:
@@ -516,6 +554,64 @@ def test_a_collection_that_was_replaced_in_between_is_refused(tmp_path: Path) ->
             building.build_task(task, options(tmp_path))
 
 
+def test_an_empty_query_is_kept_where_it_is_evaluated_and_left_out_where_it_would_teach(tmp_path: Path) -> None:
+    with site_of("mmarco", tmp_path) as (site, task):
+        for part in ("dev/italian_queries.dev.small", "train/italian_queries.train"):
+            path = next(p for p in site.files if part in p)
+            lines = site.files[path].split(b"\n")  # type: ignore[union-attr]
+            site.files[path] = b"\n".join([lines[0].split(b"\t")[0] + b"\t \xe2\x80\x8b", *lines[1:]])
+        site.etags.clear()
+        train = task.file("train-queries/it").model_copy(update={"bytes": None, "md5": None})
+        changed = task.model_copy(update={"files": tuple(train if f.name == train.name else f for f in task.files)})
+        place = building.build_task(changed, options(tmp_path, train=True))
+    manifest = store.read_manifest(place)
+    assert manifest is not None
+    assert manifest.counts["empty_queries"] >= 1
+    assert "" in building.read_built(changed, tmp_path / "cache").queries.texts
+    training = store.read_training(place)
+    assert training is not None
+    assert all(e.query and e.document for e in training.examples)
+
+
+def test_training_does_not_hold_the_english_text_of_an_evaluated_document(tmp_path: Path) -> None:
+    """All documents are evaluated in English, too: another passage with the same English text would leak."""
+    clean = built("mmarco", tmp_path / "a", train=True)
+    victim = next(e for e in clean.training().examples if e.document_language == "en" and e.split == "train")
+    english = store.read_english(clean.place)
+    assert english is not None
+    with site_of("mmarco", tmp_path / "b") as (site, task):
+        path = next(p for p in site.files if "english_collection" in p)
+        lines = site.files[path].split(b"\n")  # type: ignore[union-attr]
+        number = int(victim.document_id.partition(":")[2])
+        lines[number] = f"{number}\t{next(text for key, text in english.items() if not key.startswith('en:'))}".encode()
+        site.files[path] = b"\n".join(lines)
+        site.etags.clear()
+        place = building.build_task(task, options(tmp_path / "b", train=True))
+    training, manifest = store.read_training(place), store.read_manifest(place)
+    assert training is not None
+    assert manifest is not None
+    assert victim.document_id not in {e.document_id for e in training.examples}
+    assert clean.manifest.leakage is not None
+    assert manifest.leakage is not None
+    assert int(manifest.leakage["rule 8"]) > int(clean.manifest.leakage["rule 8"])
+
+
+def test_documents_of_two_different_files_are_not_mixed(tmp_path: Path) -> None:
+    with site_of("mmarco", tmp_path) as (site, task):
+        path = next(p for p in site.files if "german_collection" in p)
+        mine = tmp_path / "mine" / "collections"
+        mine.mkdir(parents=True)
+        (mine / "german_collection.tsv").write_bytes(site.files[path])  # type: ignore[arg-type]
+        site.faults[f"resolve:{next(p for p in site.files if 'english_collection' in p)}"] = Fault(times=99, status=503)
+        with pytest.raises(DownloadError, match=r"503"):
+            building.build_task(task, options(tmp_path, source_dir=tmp_path / "mine"))
+        site.faults.clear()
+        kept = next((tmp_path / "cache" / "work").rglob("de.jsonl"))
+        kept.write_bytes(b"\n".join(kept.read_bytes().split(b"\n")[:3]) + b"\n")  # as if it had been interrupted there
+        with pytest.raises(DownloadError, match=r"de.jsonl: begun from md5:.* \(source-dir\), but this is etag:.* \(range\)"):
+            building.build_task(task, options(tmp_path))
+
+
 def test_ids_that_are_not_the_known_ones_are_refused(tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         content["recipe"]["ids_sha256"] = "3c25111c8e7c809714334d4f0f7b822fafc337d00a0a56df9c48d322b93e30f5"
@@ -547,6 +643,43 @@ def test_terms_are_shown_once_and_without_them_nothing_is_fetched(tmp_path: Path
         changed = task.model_copy(update={"terms": "other terms"})
         with pytest.raises(CollectionError, match=r"other terms"):
             building.build_task(changed, refusing, rebuild=True)
+
+
+def test_an_interrupted_build_is_not_asked_again_for_the_space_it_has_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+    from types import SimpleNamespace
+
+    from clir_bench.task_records import Cost
+
+    with site_of("large_scale", tmp_path) as (site, task):
+        size = site.size(next(iter(site.files)))
+        costly = task.model_copy(update={"cost": Cost(download=size, disk=size + 1000, kept=500)})
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=size // 2))
+        with pytest.raises(DownloadError, match=r"are needed at a time"):
+            building.build_task(costly, options(tmp_path))
+        part = building._work_folder(costly, tmp_path / "cache") / "downloads" / "archive.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(site.piece(next(iter(site.files)), 0, size - 100))
+        building.build_task(costly, options(tmp_path))
+        assert sum(sent for *_, sent in site.log) == 100
+
+
+def test_training_data_comes_and_goes_with_what_was_asked_for(tmp_path: Path) -> None:
+    with site_of("large_scale", tmp_path, articles=400) as (_, task):
+        place = building.build_task(task, options(tmp_path, train=True))
+        assert store.read_training(place) is not None
+        building.build_task(task, options(tmp_path), rebuild=True)
+        assert store.read_training(place) is None  # the manifest does not cover it any more
+        building.build_task(task, options(tmp_path, train=True))
+        assert store.read_training(place) is not None
+        with pytest.raises(CollectionError, match=r"large_scale is built, and --from and --cross-check belong to a build: add --rebuild"):
+            building.build_task(task, options(tmp_path, cross_check=True))
+
+
+def test_an_unwritable_cache_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with site_of("large_scale", tmp_path) as (_, task), pytest.raises(DownloadError, match=r"cannot be written: (Not a directory|File exists)"):
+        building.build_task(task, Options(cache=tmp_path / "file"))
 
 
 def test_two_builds_of_one_data_set_do_not_write_into_each_other(tmp_path: Path) -> None:

@@ -195,6 +195,63 @@ def test_a_file_of_the_hub_is_checked_by_the_hash_the_hub_states(site: Site, tmp
     assert other.records["file"].checksum == f"git:{site.etags[HUB]}"
 
 
+def test_a_download_from_the_hub_is_gone_on_from_although_its_store_has_other_etags(site: Site, tmp_path: Path) -> None:
+    site.faults[HUB] = Fault(times=3, cut=1_310_720)
+    assert Downloads(tmp_path).get(wanted(site, HUB)).read_bytes() == CONTENT
+    assert sent(site) == len(CONTENT)
+    assert [status for _, _, status, size in site.log if size] == [200, 206, 206, 206]
+
+
+def test_a_file_of_the_hub_that_changes_between_two_parts_is_begun_anew(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TRIES", 1)
+    site.faults[HUB] = Fault(cut=131_072)
+    with pytest.raises(DownloadError):
+        Downloads(tmp_path).get(wanted(site, HUB))
+    site.files[HUB], new = CONTENT[::-1], CONTENT[::-1]
+    site.etags.clear()
+    assert Downloads(tmp_path).get(wanted(site, HUB)).read_bytes() == new
+
+
+def test_a_body_of_unknown_length_that_breaks_is_not_taken_for_whole(tmp_path: Path) -> None:
+    """A proxy that sends chunks without a length, and breaks off in the middle."""
+    import socket
+    import threading
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    answers = [b"5\r\nhello\r\n", b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"]
+
+    def serve() -> None:
+        for body in answers:
+            connection, _ = listener.accept()
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+            connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/raw/{'d' * 40}/x"
+    assert Downloads(tmp_path).get(Download(name="file", url=url)).read_bytes() == b"hello world"
+    listener.close()
+
+
+def test_a_file_without_size_and_checksum_needs_its_folder_in_the_source_dir(tmp_path: Path) -> None:
+    """Fifteen languages have a corpus.jsonl: one base name must not serve them all."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "corpus.jsonl").write_text("x")
+    file = Download(name="corpus/yo", url=f"http://127.0.0.1:9/{'e' * 40}/africlirmatrix-v1.0-yoruba/corpus.jsonl")
+    assert Downloads(tmp_path, tmp_path / "mine").local(file) is None
+    place = tmp_path / "mine" / "africlirmatrix-v1.0-yoruba"
+    place.mkdir()
+    (place / "corpus.jsonl").write_text("x")
+    assert Downloads(tmp_path, tmp_path / "mine").local(file) == place / "corpus.jsonl"
+
+
+def test_lines_end_at_a_line_feed_and_nowhere_else(tmp_path: Path) -> None:
+    from clir_bench.sources.workshop import lines_of
+
+    (tmp_path / "f").write_bytes("\ufeffa\u2028b\tc\x85d\r\n\n  \nlast\x0bline".encode())
+    assert list(lines_of(tmp_path / "f")) == [(1, "a\u2028b\tc\x85d"), (4, "last\x0bline")]
+
+
 def test_an_etag_of_another_server_is_no_hash(site: Site, tmp_path: Path) -> None:
     path = "/raw/" + "d" * 40 + "/file.bin"
     site.files[path], site.etags[path] = CONTENT, "0" * 64
@@ -241,6 +298,19 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(raw)
         with pytest.raises(DownloadError, match=r"damaged or cut off"), reading_gzip(tmp_path / name, "x", False) as stream:
             stream.read()
+    import io
+    import tarfile
+
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("a/b.documents")
+        entry.size = 5_000_000
+        archive.addfile(entry, io.BytesIO(random.Random(1).randbytes(5_000_000)))
+    (tmp_path / "cut.tar.gz").write_bytes(out.getvalue()[:3_000_000])
+    with pytest.raises(DownloadError, match=r"damaged or cut off"):
+        for _, content in members(tmp_path / "cut.tar.gz", "x", False):
+            for _ in content:
+                pass
     (tmp_path / "no.tar.gz").write_bytes(gzip.compress(b"no tar" * 1000))
     with pytest.raises(DownloadError, match=r"damaged or cut off"):
         list(members(tmp_path / "no.tar.gz", "x", False))

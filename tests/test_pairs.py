@@ -123,12 +123,14 @@ def test_am2ico_words_stand_where_the_marks_were(site: Site, tmp_path: Path) -> 
         {
             **{f"{code}/{split}": header.encode() for code in ("ar", "de", "fi", "id", "ja", "ko", "ru", "tr", "zh") for split in ("dev", "test")},
             "de/train": (header + "Er  sitzt auf der <word>Bank</word> .\tThe <word>bank</word> is closed .\tF\n").encode(),
+            "de/dev": (header + "die <word>neue  Bank </word>  da\ta cafe\u0301 <word>cafe\u0301\u2028bar</word>\tT\n").encode(),
             "ja/dev": (header + "<word>銀行</word>です\tthe<word>bank</word>\tT\n").encode(),
         },
     )
     place = build(found, tmp_path)
     rows = rows_of(place)
-    assert [(r["split"], r["language_a"], r["label"]) for r in rows] == [("dev", "ja", 1), ("train", "de", 0)]
+    assert [(r["split"], r["language_a"], r["label"]) for r in rows] == [("dev", "de", 1), ("dev", "ja", 1), ("train", "de", 0)]
+    assert (rows[0]["text_a"], rows[0]["text_b"]) == ("die neue Bank da", "a caf\u00e9 caf\u00e9 bar")
     for row in rows:
         assert row["text_a"][row["start_a"] : row["end_a"]] == row["word_a"]
         assert row["text_b"][row["start_b"] : row["end_b"]] == row["word_b"]
@@ -179,6 +181,10 @@ def test_senwich_comes_from_a_folder_alone(tmp_path: Path, capsys: pytest.Captur
     assert main(["data", "build", "-q", "senwich", "--source-dir", str(mine)]) == 0  # the terms were accepted before
     rows = rows_of(Path(capsys.readouterr().out.split()[-1]))
     assert [(r["split"], r["language_a"], r["label"], r["text_b"]) for r in rows] == [("dev", "pl", 0, "ten zamek"), ("train", "sw", 1, "sasa, kaa")]
+    (mine / "ko_validation.csv").write_text("lemma\nx\n", encoding="utf-8")
+    assert main(["data", "build", "-q", "senwich", "--rebuild", "--source-dir", str(mine)]) == 2
+    assert "'validation' is no split. Name it ko.csv (to train on) or ko_{train,valid,dev,test}.csv." in capsys.readouterr().err
+    (mine / "ko_validation.csv").unlink()
     (mine / "ko.csv").write_text("lemma\nx\n", encoding="utf-8")
     assert main(["data", "build", "-q", "senwich", "--rebuild", "--source-dir", str(mine)]) == 2
     assert "ko.csv:2: not a row of lemma" in capsys.readouterr().err
@@ -203,6 +209,20 @@ def test_no_pair_equals_an_evaluated_text(site: Site, tmp_path: Path) -> None:
     (place / "pairs.parquet").write_bytes(b"x")
     assert "not what the manifest says" in pairs.verify_pairs(at(site, found, {}), tmp_path / "cache")[0][0]
     assert leakage["compared_with"] == [f"large_scale {collection.fingerprint}"]
+
+
+def test_pairs_are_built_again_when_a_collection_has_come_since(site: Site, tmp_path: Path) -> None:
+    found = load_pair_set("tatoeba-v1").model_copy(update={"languages": ("de", "en")})
+    served = at(site, found, {"de/text": b"eins\nzwei\n", "de/english": b"one\ntwo\n"})
+    place = build(served, tmp_path)
+    asked = len(site.log)
+    build(served, tmp_path)
+    assert len(site.log) == asked
+    with serving(large_scale_site()) as other:
+        building.build_task(load_task(localise("large_scale", other, tmp_path / "tasks", small_large_scale)), Options(cache=tmp_path / "cache"))
+    build(served, tmp_path)
+    assert len(site.log) > asked
+    assert len(manifest_of(place)["leakage"]["compared_with"]) == 1
 
 
 def test_bad_definitions_and_empty_results_are_told(site: Site, tmp_path: Path) -> None:

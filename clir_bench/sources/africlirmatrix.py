@@ -15,19 +15,20 @@ from typing import Any
 from clir_bench.collection import Document, Judgement, Query
 from clir_bench.errors import CollectionError
 from clir_bench.sources.sampling import is_stub, norm, order
-from clir_bench.sources.workshop import Built, Workshop
+from clir_bench.sources.workshop import Built, Workshop, lines_of
 from clir_bench.task import Task
 
 
 def build(task: Task, shop: Workshop) -> Built:
     """Of each language the first ``queries_per_pair`` queries in hash order; the gold document is the first with the highest label."""
-    shop.announce(task.files, 0)
+    shop.announce(f for f in task.files if not (shop.folder / f"language-{f.name.partition('/')[2]}.jsonl").is_file())
     documents: list[Document] = []
     judgements: list[Judgement] = []
     titles: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for language in task.languages:
         mine = shop.stage(f"language-{language}", partial(_read, task, shop, language))
+        shop.downloads.drop(task.file(f"corpus/{language}"))
         counts.update(mine["counts"])
         titles |= mine["queries"]
         documents += [Document(f"{language}:{key}", language, text) for key, text in mine["documents"].items()]
@@ -61,35 +62,33 @@ def _read(task: Task, shop: Workshop, language: str) -> dict[str, Any]:
         counts["equal_texts_merged"] += first != gold and gold not in kept
         kept[first] = texts[first]
         golds.append((query, first))
-    shop.downloads.drop(task.file(f"corpus/{language}"))
     return {"queries": {query: asked[query] for query, _ in golds}, "documents": kept, "golds": golds, "counts": counts}
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in lines_of(path):
         key, separator, text = line.partition("\t")
         if separator:
             yield key.strip(), norm(text)
-        elif line.strip():
+        else:
             raise CollectionError(f"{path}:{number}: not query<TAB>title, but {line[:80]!r}")
 
 
 def _labels(path: Path) -> Iterator[tuple[str, tuple[str, int]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in lines_of(path):
         cells = line.split()
         if len(cells) == 4 and cells[3].isdigit():
             yield cells[0], (cells[2], int(cells[3]))
-        elif cells:
+        else:
             raise CollectionError(f"{path}:{number}: not query, Q0, document, label, but {line[:80]!r}")
 
 
 def _documents(path: Path, wanted: set[str]) -> Iterator[tuple[str, str]]:
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                row = json.loads(line)
-                key = str(row["id"])
-                if key in wanted:
-                    yield key, norm(f"{row.get('title') or ''} {row['contents']}")
-            except (ValueError, KeyError, TypeError) as error:
-                raise CollectionError(f"{path}:{number}: not a line of id and contents: {error!r}") from None
+    for number, line in lines_of(path):
+        try:
+            row = json.loads(line)
+            key = str(row["id"])
+            if key in wanted:
+                yield key, norm(f"{row.get('title') or ''} {row['contents'] or ''}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CollectionError(f"{path}:{number}: not a line of id and contents: {error!r}") from None

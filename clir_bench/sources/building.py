@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from clir_bench.collection import Collection, build_collection
 from clir_bench.errors import CollectionError, DownloadError
 from clir_bench.files import replacing
 from clir_bench.sources import pairs, store
-from clir_bench.sources.download import Downloads, announce_space
+from clir_bench.sources.download import Downloads, announce_space, disk_error
 from clir_bench.sources.hub import check_task, check_texts, fetch_published, read_published
 from clir_bench.sources.pairs import PairSet
 from clir_bench.sources.verifying import verify_collection
@@ -65,11 +65,27 @@ def read_built(task: Task, cache: Path) -> Collection:
     return store.read_collection(place, manifest)
 
 
+@contextmanager
+def telling_of_the_disk(place: Path) -> Iterator[None]:
+    """A full or unwritable disk, wherever a build meets it, as one DownloadError."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, Path(error.filename or place), None) from error
+
+
 def build_task(task: Task, options: Options, rebuild: bool = False) -> Path:
     """Build what is missing; the collection's folder. A build that was interrupted goes on. Raises ClirBenchError."""
+    with telling_of_the_disk(options.cache):
+        return _build_task(task, options, rebuild)
+
+
+def _build_task(task: Task, options: Options, rebuild: bool) -> Path:
     place = place_of(task, options.cache)
     manifest = None if rebuild else store.read_manifest(place)
-    if manifest and (manifest.leakage is not None or not options.train):
+    if manifest and (store.TRAINING_FILES[0] in manifest.files or not options.train):
+        if options.published or options.cross_check:
+            raise CollectionError(f"{task.name} is built, and --from and --cross-check belong to a build: add --rebuild")
         options.say(f"{task.name} is built: {place}")
         return place
     if task.source not in BUILDERS:
@@ -83,10 +99,10 @@ def build_task(task: Task, options: Options, rebuild: bool = False) -> Path:
         return place
     _accept_terms(task, options)
     work = _work_folder(task, options.cache)
-    downloads = Downloads(work / "downloads", options.source_dir, options.progress)
+    downloads = Downloads(work / "downloads", options.source_dir, options.progress, options.keep_work)
     if task.cost:
         options.say(f"{task.name}: {cost_of(task, options.train)}, up to {_size(task.cost.disk)} on disk meanwhile; licence: {task.licence}")
-        announce_space(work, task.cost.disk if options.source_dir is None else task.cost.kept)
+        _check_space(task, options, work)
     shop = Workshop(work, downloads, options.train, options.cross_check, options.progress, options.say)
     with _alone(work):
         built: Built = import_module(f"clir_bench.sources.{task.source}").build(task, shop)
@@ -101,11 +117,19 @@ def build_task(task: Task, options: Options, rebuild: bool = False) -> Path:
 
 
 def build_pair_set(found: PairSet, options: Options, rebuild: bool = False) -> Path:
-    """Build a set of training pairs; its folder."""
+    """Build a set of training pairs; its folder. Pairs that were not compared with a collection built since are built again."""
+    with telling_of_the_disk(options.cache):
+        return _build_pair_set(found, options, rebuild)
+
+
+def _build_pair_set(found: PairSet, options: Options, rebuild: bool) -> Path:
     place = pairs.place_of(found, options.cache)
-    if (place / store.MANIFEST).is_file() and not rebuild:
+    before = None if rebuild else pairs.compared_with(found, options.cache)
+    if before is not None and set(pairs.evaluated_in(options.cache)[1]) <= set(before):
         options.say(f"{found.name} is built: {place}")
         return place
+    if before is not None:
+        options.say(f"{found.name} is built again: it was not compared with what has been built since")
     options.say(f"{found.name}: {found.title}; licence: {found.licence}")
     _accept_terms(found, options)
     work = options.cache / "work" / f"{found.name}-{place.name}"
@@ -114,6 +138,15 @@ def build_pair_set(found: PairSet, options: Options, rebuild: bool = False) -> P
     if not options.keep_work:
         shutil.rmtree(work, ignore_errors=True)
     return place
+
+
+def accept_terms(things: Iterable[Task | PairSet], options: Options) -> None:
+    """Show the terms of all that is to be built and have them accepted, before anything is fetched. Raises CollectionError where they are not."""
+    for thing in things:
+        built = is_built(thing, options.cache) if isinstance(thing, Task) else pairs.compared_with(thing, options.cache) is not None
+        if not built and not (options.published and isinstance(thing, Task)):
+            with telling_of_the_disk(options.cache):
+                _accept_terms(thing, options)
 
 
 def announce(tasks: Sequence[Task], options: Options) -> list[Task]:
@@ -140,8 +173,7 @@ def announce(tasks: Sequence[Task], options: Options) -> list[Task]:
                 ]
             )
         )
-    for task in missing:
-        _accept_terms(task, options)
+    accept_terms(missing, options)
     return missing
 
 
@@ -160,6 +192,16 @@ def _accept_terms(task: Task | PairSet, options: Options) -> None:
     options.cache.mkdir(parents=True, exist_ok=True)
     with replacing(options.cache / "terms.json") as out:
         out.write(json.dumps(accepted, indent=1).encode())
+
+
+def _check_space(task: Task, options: Options, work: Path) -> None:
+    """Refuse a build that the disk cannot hold. What an earlier try has fetched lies there already, and files at hand need none."""
+    if task.cost is None:
+        return
+    sources = Downloads(work / "downloads", options.source_dir)
+    at_hand = options.source_dir is not None and all(sources.local(f) for f in task.files if not f.train or options.train)
+    needed = task.cost.kept if at_hand else task.cost.disk + (task.cost.train_download if options.train else 0)
+    announce_space(work, needed - sum(path.stat().st_size for path in work.rglob("*") if path.is_file()))
 
 
 def _accepted(cache: Path) -> dict[str, str]:

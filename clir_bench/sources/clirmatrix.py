@@ -14,7 +14,20 @@ import numpy as np
 from clir_bench.collection import Document, Judgement, Query
 from clir_bench.errors import CollectionError
 from clir_bench.sources import clirmatrix_training as training
-from clir_bench.sources.clirmatrix_files import ABSENT, Held, Ids, Index, Lists, check_alignment, golds, mates_of, read_documents, read_lists
+from clir_bench.sources.clirmatrix_files import (
+    ABSENT,
+    Held,
+    Ids,
+    Index,
+    Lists,
+    check_alignment,
+    golds,
+    lists_path,
+    mates_of,
+    read_documents,
+    read_lists,
+    stage_of,
+)
 from clir_bench.sources.workshop import Built, Graded, Workshop
 from clir_bench.task import Task
 from clir_bench.task_records import Reported
@@ -27,18 +40,23 @@ def build(task: Task, shop: Workshop) -> Built:
     index = Index(shop.downloads.get(task.file("index")))
     splits = SPLITS if task.recipe.split in (None, "by-count") else (task.recipe.split,)
     rules = RULES if task.recipe.gold in (None, "by-count") else (task.recipe.gold,)
-    read = (*splits, *(("train", training.dev_split(splits)) if shop.train else ()))
+    read = (*splits, *(("train", *training.dev_splits(splits)) if shop.train else ()))
     files = [index.queries(q, d, s) for s in dict.fromkeys(read) for q, d in _pairs(task)]
     collections = {d: index.documents(d) for d in task.languages}
-    shop.announce([*files, *collections.values()], max((f.bytes or 0 for f in collections.values()), default=0))
+    mark = "+".join((*dict.fromkeys(read), *rules))
+    shop.announce(
+        [
+            *(f for f in files if not lists_path(shop, f).is_file()),
+            *(f for f in collections.values() if not (shop.folder / f"{stage_of(f, mark)}.jsonl").is_file()),
+        ]
+    )
     lists = {(s, q, d): read_lists(shop, index.queries(q, d, s)) for s in dict.fromkeys(read) for q, d in _pairs(task)}
-    check_alignment(lists, task.languages)
+    listed = check_alignment(lists, task.languages)
     wanted = training.plan(task, lists, splits) if shop.train else None
-    mark = "+".join((*read, *rules))
     held = {d: read_documents(shop, collections[d], _eval_lists(lists, splits, d), wanted.ids[d] if wanted else (), rules, mark) for d in task.languages}
     split, rule, notes, sizes = _decide(task, lists, held, splits, rules)
     built = _collect(task, lists, held, split, rule)
-    counts = {**built.counts, **sizes}
+    counts = {**built.counts, **sizes, **listed}
     taught = training.examples(task, lists, held, wanted, split, rule, built) if wanted else None
     return built._replace(counts=counts, notes=notes, graded=_graded(task, lists, split), training=taught)
 

@@ -101,9 +101,19 @@ class Index:
             raise CollectionError(f"{self.path}: {block}[{key!r}]: {error}") from None
 
 
+def lists_path(shop: Workshop, file: Download) -> Path:
+    """Where a query file's arrays are kept."""
+    return shop.folder / "lists" / f"{file.name.replace('/', '__')}.npz"
+
+
+def stage_of(file: Download, mark: str) -> str:
+    """The name of a document collection's stage; ``mark`` says what was asked for: another question is another stage."""
+    return f"{file.name.replace('/', '-')}.{mark}"
+
+
 def read_lists(shop: Workshop, file: Download) -> Lists:
     """One query file, as a stage of its own."""
-    path = shop.folder / "lists" / f"{file.name.replace('/', '__')}.npz"
+    path = lists_path(shop, file)
     if not path.is_file():
         content = _parse_lists(shop.downloads.get(file), shop)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,8 +144,13 @@ def _parse_lists(path: Path, shop: Workshop) -> Lists:
     return Lists(np.array(source, np.int32), texts, np.array(ids, np.int32).reshape(shape), np.array(labels, np.int8).reshape(shape))
 
 
-def check_alignment(lists: dict[tuple[str, str, str], Lists], languages: Sequence[str]) -> None:
-    """Every file of a query language and split must ask the same queries in the same order, and all languages equally many."""
+def check_alignment(lists: dict[tuple[str, str, str], Lists], languages: Sequence[str]) -> dict[str, int]:
+    """Every file of a query language and split must ask the same queries in the same order, and line i must be one article in all languages.
+
+    The latter shows in how often a query's own article in the document language stands among its results: counted, for each split. A split in which
+    it hardly ever does is refused. Raises CollectionError with every problem.
+    """
+    counts: dict[str, int] = {}
     problems = []
     for split in dict.fromkeys(s for s, _, _ in lists):
         sizes = set()
@@ -150,8 +165,14 @@ def check_alignment(lists: dict[tuple[str, str, str], Lists], languages: Sequenc
             ]
         if len(sizes) > 1:
             problems.append(f"{split}: the languages have {', '.join(map(str, sorted(sizes)))} queries, so their lines are not aligned")
+            continue
+        listed = [(found.ids == mates_of(lists, split, d)[:, None]).any(axis=1) for (s, _, d), found in lists.items() if s == split]
+        counts[f"{split}: own articles among the results"] = among = int(sum(found.sum() for found in listed))
+        if among < 0.05 * (asked := sum(len(found) for found in listed)):
+            problems.append(f"{split}: of {asked:,} queries only {among:,} have their own article among the results, so lines are not aligned over languages")
     if problems:
         raise CollectionError.of("CLIRMatrix query files", problems)
+    return counts
 
 
 def read_documents(shop: Workshop, file: Download, lists: list[tuple[Lists, Ids]], more: Sequence[int], rules: Sequence[str], mark: str) -> Held:
@@ -181,7 +202,7 @@ def read_documents(shop: Workshop, file: Download, lists: list[tuple[Lists, Ids]
 
     texts: dict[int, str] = {}
     ids: dict[str, Ids] = {}
-    for kind, *row in shop.rows(f"{file.name.replace('/', '-')}.{mark}", make):
+    for kind, *row in shop.rows(stage_of(file, mark), make):
         if kind == "text":
             texts[row[0]] = row[1]
         else:

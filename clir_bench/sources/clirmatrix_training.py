@@ -24,20 +24,18 @@ class Plan(NamedTuple):
 
     lines: dict[tuple[str, str, str], list[int]]
     ids: dict[str, list[int]]
-    dev: str
 
 
-def dev_split(splits: Sequence[str]) -> str:
-    """``dev``, or ``test2`` where ``dev`` itself is evaluated (rule 5)."""
-    return "test2" if tuple(splits) == ("dev",) else "dev"
+def dev_splits(splits: Sequence[str]) -> tuple[str, ...]:
+    """``dev``, and ``test2`` where ``dev`` itself may come to be evaluated: the first of them that is not is the development split (rule 5)."""
+    return ("dev", "test2") if "dev" in splits else ("dev",)
 
 
 def plan(task: Task, lists: dict[tuple[str, str, str], Lists], splits: Sequence[str]) -> Plan:
     """Candidates by hash order, some more than wanted: the leakage rules take their share."""
-    dev = dev_split(splits)
     lines: dict[tuple[str, str, str], list[int]] = {}
     ids: dict[str, set[int]] = {language: set() for language in task.languages}
-    for split, number in (("train", task.recipe.train_per_pair), (dev, task.recipe.dev_per_pair)):
+    for split, number in (("train", task.recipe.train_per_pair), *((dev, task.recipe.dev_per_pair) for dev in dev_splits(splits))):
         for pair in task.language_pairs():
             found = lists[split, pair.query, pair.document]
             ranked = order(map(str, range(len(found.source))), f"clirmatrix:{split}:{pair}", task.recipe.seed)
@@ -45,7 +43,7 @@ def plan(task: Task, lists: dict[tuple[str, str, str], Lists], splits: Sequence[
             mates = mates_of(lists, split, pair.document)
             for i in chosen:
                 ids[pair.document].update((*_candidates(found, i), int(mates[i])))
-    return Plan(lines, {language: sorted(found - {-1}) for language, found in ids.items()}, dev)
+    return Plan(lines, {language: sorted(found - {ABSENT}) for language, found in ids.items()})
 
 
 def examples(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[str, Held], made: Plan, split: str, rule: str, built: Built) -> Training:
@@ -54,9 +52,10 @@ def examples(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[st
     pool = {d.id for d in built.documents}
     keys = {q.id for q in built.queries}
     rows: list[Example] = []
+    dev = next(name for name in ("dev", "test2") if name != split)
     for (name, q, d), lines in made.lines.items():
-        if name == split:
-            continue  # the counts chose dev itself: what is evaluated teaches nothing
+        if name not in ("train", dev):
+            continue
         found, texts = lists[name, q, d], held[d].texts
         usable = set(held[d].whole.tolist())
         chosen = golds(found, rule, held[d].whole, mates_of(lists, name, d))

@@ -63,6 +63,8 @@ class Downloads:
     folder: Path
     source_dir: Path | None = None
     progress: bool = False
+    keep: bool = False
+    """Whether files that are no longer needed stay, for another build from them."""
     records: dict[str, SourceRecord] = field(default_factory=dict)
     session: requests.Session = field(default_factory=lambda: new_session())  # noqa: PLW0108  (defined below)
 
@@ -95,11 +97,18 @@ class Downloads:
             out.write(json.dumps(record).encode())
 
     def local(self, file: Download) -> Path | None:
-        """The file below ``source_dir``: at the end of its address, or by its base name; None where it is not."""
+        """The file below ``source_dir``, by the end of its address; None where it is not.
+
+        Its base name is enough where size or checksum can tell it from another file of that name; else the folder's name must stand before it.
+        """
+        return self.find(file.url, 1 if file.bytes or file.md5 or file.sha256 else 2)
+
+    def find(self, url: str, parts: int = 1) -> Path | None:
+        """A file of ``source_dir`` that ends like the address, by at least so many parts of it."""
         if self.source_dir is None:
             return None
-        parts = file.url.split("?")[0].split("/")[3:]
-        tails = ["/".join(parts[i:]) for i in range(len(parts))]
+        path = url.split("?", maxsplit=1)[0].split("/")[3:]
+        tails = ["/".join(path[i:]) for i in range(max(1, len(path) - parts + 1))]
         return next((self.source_dir / tail for tail in tails if (self.source_dir / tail).is_file()), None)
 
     def reach(self, files: Iterable[Download]) -> str | None:
@@ -113,8 +122,9 @@ class Downloads:
         return None
 
     def drop(self, file: Download) -> None:
-        """Delete a downloaded copy that is no longer needed; its record stays, and so does what lies in ``source_dir``."""
-        (self.folder / file.name.replace("/", "__")).unlink(missing_ok=True)
+        """Delete a downloaded copy that is no longer needed, unless all are kept; its record stays, and so does what lies in ``source_dir``."""
+        if not self.keep:
+            (self.folder / file.name.replace("/", "__")).unlink(missing_ok=True)
 
     def _fetch(self, file: Download, path: Path) -> str:
         part, etag_of_part = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.etag")
@@ -135,39 +145,44 @@ class Downloads:
             while True:
                 have = part.stat().st_size if part.is_file() else 0
                 shown.update(have - shown.n)
-                etag = etag_of_part.read_text(encoding="utf-8") if have and etag_of_part.is_file() else None
-                headers = {"Range": f"bytes={have}-", **({"If-Range": f'"{etag}"'} if etag else {})} if have else {}
+                etag, hub = json.loads(etag_of_part.read_text(encoding="utf-8")) if have and etag_of_part.is_file() else (None, False)
+                headers = {"Range": f"bytes={have}-"} if have else {}
+                if etag and not hub:  # the hub's store has ETags of its own; what the hub states is compared below
+                    headers["If-Range"] = f'"{etag}"'
                 with self.ask(file.url, headers) as answer:
                     if answer.status_code == 416:  # nothing follows what is there: complete, or not this file
                         if file.bytes in (None, have):
-                            return Stated(have, etag, hub=stated_by(answer).hub)
+                            return Stated(have, etag, hub)
                         part.unlink()
                         continue
                     resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
                     stated = stated_by(answer)
                     if file.bytes and stated.bytes not in (None, file.bytes):
                         raise DownloadError(_changed(file, f"has {stated.bytes:,} bytes at the server", f"{file.bytes:,} bytes"))
-                    etag_of_part.write_text(stated.etag or "", encoding="utf-8")
+                    if resumed and hub and stated.etag != etag:
+                        part.unlink()  # another file than the one that was begun
+                        continue
+                    etag_of_part.write_text(json.dumps([stated.etag, stated.hub]), encoding="utf-8")
                     shown.total = file.bytes or stated.bytes
+                    cause = ""
                     try:
                         with part.open("ab" if resumed else "wb") as out:
                             for chunk in answer.iter_content(_CHUNK):
                                 out.write(chunk)
                                 shown.update(len(chunk))
                     except (requests.RequestException, HTTPError) as error:
-                        cause: str = cause_of(error)
-                    else:
-                        cause = "the connection ended early"
+                        cause = cause_of(error)
                 size, whole = part.stat().st_size, stated.bytes or file.bytes
-                if whole is None or size == whole:
+                if size == whole or (whole is None and not cause):
                     return stated
-                if size > whole:
+                if whole is not None and size > whole:
                     part.unlink()
                     raise DownloadError(_changed(file, f"gave {size:,} bytes", f"{whole:,} bytes"))
                 fruitless = 0 if size >= have + _PROGRESS else fruitless + 1
                 if fruitless == TRIES:
                     raise DownloadError(
-                        f"{file.url}: {cause} {TRIES} times, at {size:,} of {whole:,} bytes. They are kept; the same command goes on from there."
+                        f"{file.url}: {cause or 'the connection ended early'} {TRIES} times, at {size:,} of {f'{whole:,}' if whole else 'unknown'} bytes. "
+                        "They are kept; the same command goes on from there."
                     )
 
     def ask(self, url: str, headers: dict[str, str]) -> requests.Response:
@@ -186,7 +201,7 @@ class Downloads:
 def new_session(connections: int = 32) -> requests.Session:
     """A session that repeats refused requests after 0.5, 1, 2 ... seconds, or when Retry-After says."""
     session = requests.Session()
-    retry = Retry(total=TRIES, connect=3, backoff_factor=BACKOFF, status_forcelist=_RETRIED, allowed_methods=("GET", "HEAD"), raise_on_status=False)
+    retry = Retry(total=TRIES, connect=3, read=1, backoff_factor=BACKOFF, status_forcelist=_RETRIED, allowed_methods=("GET", "HEAD"), raise_on_status=False)
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=connections, max_retries=retry))
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "clir-bench"})

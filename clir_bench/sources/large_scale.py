@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -162,22 +163,36 @@ def _train(
     """Train and development examples behind the evaluated ones in hash order; linked documents are told, so that none is taken for a negative."""
     recipe, dropped = task.recipe, Counter[str]()
     examples: list[Example] = []
+    form = recipe.query_text or "title+sentence"
     for language in task.languages:
         kept = _choose(mates["train"][language], language, texts, len(mates["train"][language]), Counter())
         rows = [
-            Example("train", "en", language, q, document_id(language, d), _query(texts, q, "title+sentence"), _document(texts, language, d)) for q, d in kept
+            Example(
+                "dev" if _develops(q, recipe.seed) else "train",
+                "en",
+                language,
+                q,
+                document_id(language, d),
+                _query(texts, q, form),
+                _document(texts, language, d),
+            )
+            for q, d in kept
         ]
-        clean = enforce(
+        examples += enforce(
             rows,
             query_keys={q.id for q in queries},
             document_ids={d.id for d in documents},
             evaluated_texts=[*(q.text for q in queries), *(d.text for d in documents)],
             dropped=dropped,
-            cap={"train": recipe.train_per_pair + recipe.dev_per_pair},
+            cap={"train": recipe.train_per_pair, "dev": recipe.dev_per_pair},
         )
-        examples += [e._replace(split="train" if i < recipe.train_per_pair else "dev") for i, e in enumerate(clean)]
     related = [(q, document_id(language, d)) for language, q, d in texts["linked"]]
     return Training(examples, dict(dropped), related)
+
+
+def _develops(query: str, seed: int) -> bool:
+    """Whether a query is of the development split, in every language alike: one in ten, by hash (rule 5)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:wikiclir:dev:{query}".encode()).digest()[:8], "big") % 10 == 0
 
 
 def _query(texts: dict[str, Any], identifier: str, form: str) -> str:

@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import Literal
 
 from clir_bench.collection import Document, Judgement, Query
-from clir_bench.errors import CollectionError
+from clir_bench.errors import CollectionError, DownloadError
 from clir_bench.progress import bar
 from clir_bench.sources import mmarco_training as training
 from clir_bench.sources.download import SourceRecord
-from clir_bench.sources.mmarco_mirror import compare_with_mirror
+from clir_bench.sources.mmarco_mirror import Mirror
 from clir_bench.sources.ranges import ByteRanges, LocalRanges, RemoteRanges, fetch_lines
 from clir_bench.sources.sampling import norm, order
-from clir_bench.sources.workshop import Built, Workshop
+from clir_bench.sources.workshop import Built, Workshop, lines_of
 from clir_bench.task import Task
 from clir_bench.task_records import Download
 
 
 def build(task: Task, shop: Workshop) -> Built:
     """The collection, with every passage in English beside it."""
+    mirror = Mirror() if shop.cross_check else None  # one that cannot be reached is told before hours of work
     query_of = read_qrels(shop.downloads.get(task.file("qrels")))
     passages = sorted(query_of)
     if task.recipe.ids_sha256 and (found := ids_hash(passages)) != task.recipe.ids_sha256:
@@ -40,15 +41,19 @@ def build(task: Task, shop: Workshop) -> Built:
         texts[language] = read_passages(shop, task, language, [*own, *(wanted.passages[language] if wanted else ())])
     asked = set(query_of.values())
     queries_of = {language: read_queries(shop.downloads.get(task.file(f"queries/{language}")), asked) for language in task.languages}
-    counts: Counter[str] = Counter(empty_translations=sum(not texts[language_of[p]][p] for p in passages), distinct_queries=len(asked))
+    counts: Counter[str] = Counter(
+        empty_translations=sum(not texts[language_of[p]][p] for p in passages),
+        empty_queries=sum(not text for found in queries_of.values() for text in found.values()),
+        distinct_queries=len(asked),
+    )
     documents = [Document(document_id(language_of[p], p), language_of[p], texts[language_of[p]][p]) for p in passages]
     queries = [
         Query(f"{language}:{query_of[p]}:{p}", language, queries_of[language][query_of[p]], str(query_of[p])) for language in task.languages for p in passages
     ]
     judgements = [Judgement(f"{language}:{query_of[p]}:{p}", document_id(language_of[p], p), 1) for language in task.languages for p in passages]
     notes: tuple[str, ...] = ()
-    if shop.cross_check:
-        differing, notes = compare_with_mirror({lang: {p: texts[lang][p] for p in passages if language_of[p] == lang} for lang in task.languages})
+    if mirror is not None:
+        differing, notes = mirror.compare({lang: {p: texts[lang][p] for p in passages if language_of[p] == lang} for lang in task.languages})
         counts.update(differing)
     return Built(
         documents,
@@ -79,7 +84,7 @@ def ids_hash(passages: Iterable[int]) -> str:
 def read_qrels(path: Path) -> dict[int, int]:
     """Passage to the lowest query number that has it."""
     query_of: dict[int, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in lines_of(path):
         cells = line.split()
         if len(cells) != 4 or not (cells[0].isdigit() and cells[2].isdigit()):
             raise CollectionError(f"{path}:{number}: not query, 0, passage, 1, but {line[:80]!r}")
@@ -90,16 +95,16 @@ def read_qrels(path: Path) -> dict[int, int]:
 
 
 def read_queries(path: Path, wanted: Iterable[int]) -> dict[int, str]:
-    """The texts of the wanted queries. Raises CollectionError for those that are missing or empty."""
+    """The texts of the wanted queries; one whose translation is empty stays so. Raises CollectionError for those that are missing."""
     missing, found = set(wanted), {}
     with path.open("rb") as stream:
         for line in stream:
             head, _, rest = line.partition(b"\t")
-            if head.isdigit() and (number := int(head)) in missing and (text := norm(rest.decode("utf-8", "replace"))):
-                found[number] = text
+            if head.isdigit() and (number := int(head)) in missing:
+                found[number] = norm(rest.decode("utf-8", "replace"))
                 missing.discard(number)
     if missing:
-        raise CollectionError(f"{path}: {len(missing)} queries are missing or empty, the first is {min(missing)}. The file is not what the task describes.")
+        raise CollectionError(f"{path}: {len(missing)} queries are missing, the first is {min(missing)}. The file is not what the task describes.")
     return found
 
 
@@ -112,6 +117,11 @@ def read_passages(shop: Workshop, task: Task, language: str, wanted: Sequence[in
     missing = sorted(set(wanted) - set(found))
     if missing or not header:
         source, record = _open(shop, file, header.get("etag"))
+        if header and (header["via"], header["etag"]) != (record.via, record.checksum):
+            raise DownloadError(
+                f"{path}: begun from {header['etag']} ({header['via']}), but this is {record.checksum} ({record.via}). "
+                f"Go on with the same file, or remove {path.name} to begin {language} anew."
+            )
         with path.open("ab") as out, bar(f"{language}: passages", len(set(wanted)), "", shop.progress) as shown:
             if not header:
                 header = {"etag": record.checksum, "bytes": str(source.size), "via": record.via}
@@ -149,5 +159,8 @@ def _read_kept(path: Path) -> tuple[dict[str, str], dict[int, str]]:
     if len(whole) < len(raw):
         with path.open("r+b") as stream:
             stream.truncate(len(whole))
-    lines = [json.loads(line) for line in whole.splitlines()]
+    try:
+        lines = [json.loads(line) for line in whole.split(b"\n") if line]
+    except ValueError as error:
+        raise CollectionError(f"{path}: damaged ({error}). Remove it: what it holds is fetched again.") from None
     return (lines[0], {int(number): text for number, text in lines[1:]}) if lines else ({}, {})

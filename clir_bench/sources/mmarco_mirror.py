@@ -11,32 +11,46 @@ from clir_bench.sources.sampling import norm
 REPOSITORY, REVISION = "lopozz/MMarcoRetrievalMultilingual", "44480423f56a42b948edd899c707e640b8e46f19"
 
 
-def compare_with_mirror(texts: Mapping[str, Mapping[int, str]]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """How many of our passages the mirror has equal, different and not at all, with a line for each language that differs. Raises DownloadError."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+class Mirror:
+    """The mirror's list of files. Raises DownloadError where it cannot be had."""
 
-    counts = {"mirror_equal": 0, "mirror_different": 0, "mirror_absent": 0}
-    notes = []
-    try:
-        api = HfApi()
-        names = api.list_repo_files(REPOSITORY, repo_type="dataset", revision=REVISION)
+    def __init__(self) -> None:
+        from huggingface_hub import HfApi
+
+        try:
+            self.api = HfApi()
+            self.names = self.api.list_repo_files(REPOSITORY, repo_type="dataset", revision=REVISION)
+        except Exception as error:  # the hub's client lets its HTTP library's errors through
+            raise _unreadable(error) from error
+
+    def compare(self, texts: Mapping[str, Mapping[int, str]]) -> tuple[dict[str, int], tuple[str, ...]]:
+        """How many of our passages the mirror has equal, different and not at all, with a line for each language that differs."""
+        counts = {"mirror_equal": 0, "mirror_different": 0, "mirror_absent": 0}
+        notes = []
         for language, ours in texts.items():
-            shards = [n for n in names if n.startswith(f"{language}-corpus/") and n.endswith(".parquet")]
+            shards = [n for n in self.names if n.startswith(f"{language}-corpus/") and n.endswith(".parquet")]
+            if not shards:
+                notes.append(f"mirror, {language}: not in the mirror")
+                continue
             theirs: dict[int, str] = {}
             for name in shards:
-                theirs.update(_read(Path(api.hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=REVISION)), set(ours)))
+                try:
+                    path = Path(self.api.hf_hub_download(REPOSITORY, name, repo_type="dataset", revision=REVISION))
+                except Exception as error:
+                    raise _unreadable(error) from error
+                theirs.update(_read(path, set(ours)))
             different = [p for p, text in ours.items() if p in theirs and theirs[p] != text]
-            absent = sum(p not in theirs for p in ours) if shards else 0
+            absent = sum(p not in theirs for p in ours)
             counts["mirror_different"] += len(different)
             counts["mirror_absent"] += absent
-            counts["mirror_equal"] += len(ours) - len(different) - absent if shards else 0
-            if different or absent or not shards:
-                state = f"{len(different)} differ (the first is {min(different, default='-')}), {absent} absent" if shards else "not in the mirror"
-                notes.append(f"mirror, {language}: {state}")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise DownloadError(f"the mirror {REPOSITORY}@{REVISION[:12]} cannot be read: {error}. Leave out --cross-check to build without it.") from error
-    return counts, tuple(notes)
+            counts["mirror_equal"] += len(ours) - len(different) - absent
+            if different or absent:
+                notes.append(f"mirror, {language}: {len(different)} differ (the first is {min(different, default='-')}), {absent} absent")
+        return counts, tuple(notes)
+
+
+def _unreadable(error: Exception) -> DownloadError:
+    return DownloadError(f"the mirror {REPOSITORY}@{REVISION[:12]} cannot be read: {error}. Leave out --cross-check to build without it.")
 
 
 def _read(path: Path, wanted: set[int]) -> dict[int, str]:

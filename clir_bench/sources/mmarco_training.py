@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from clir_bench.collection import Document, Query
+from clir_bench.errors import CollectionError, DownloadError
+from clir_bench.sources.download import SourceRecord
 from clir_bench.sources.leakage import Example, Negative, Training, enforce
-from clir_bench.sources.ranges import LocalRanges, RemoteRanges
+from clir_bench.sources.ranges import ByteRanges, LocalRanges, RemoteRanges
 from clir_bench.sources.sampling import order
+from clir_bench.sources.workshop import lines_of
 from clir_bench.task import Task
 
 if TYPE_CHECKING:
@@ -44,10 +47,10 @@ def plan(task: Task, shop: Workshop, evaluated: dict[int, int]) -> Plan:
     from clir_bench.sources.mmarco import read_qrels
 
     dropped: Counter[str] = Counter()
-    small = {line.split()[0] for line in shop.downloads.get(task.file("qrels")).read_text(encoding="utf-8").splitlines()}
+    small = {line.split()[0] for _, line in lines_of(shop.downloads.get(task.file("qrels")))}
     train = _usable(read_qrels(shop.downloads.get(task.file("qrels-train"))), evaluated, small, dropped, "rule 4")
     dev = _usable(read_qrels(shop.downloads.get(task.file("qrels-dev"))), evaluated, small, dropped, "rule 5")
-    negatives = _read_triples(shop, task, train, set(evaluated))
+    negatives = dict(shop.rows("triples", lambda: _read_triples(shop, task, train, set(evaluated)).items()))
     rows: dict[str, list[Row]] = {}
     for language in task.languages:
         chosen = _first(sorted(negatives), f"mmarco:train:{language}", task, task.recipe.train_per_pair)
@@ -64,7 +67,11 @@ def examples(
     from clir_bench.sources.mmarco import document_id, read_queries
 
     keys = {str(q) for q in evaluated.values()}
-    evaluated_texts = [*(d.text for d in documents), *{q.text for q in queries}]
+    evaluated_texts = [
+        *(d.text for d in documents),
+        *(texts["en"][p] for p in evaluated),
+        *{q.text for q in queries},
+    ]  # documents in English are evaluated, too
     clean: list[Example] = []
     for asked in task.languages:
         by_split = {
@@ -78,6 +85,9 @@ def examples(
         rows = []
         for language, found in made.rows.items():
             for row in found:
+                if not by_split[row.split][row.query] or not texts[language][row.passage]:
+                    made.dropped["without a text"] += 1
+                    continue
                 hard = () if row.negative is None else (Negative(document_id(language, row.negative), texts[language][row.negative], 0),)
                 rows.append(
                     Example(
@@ -115,11 +125,24 @@ def _read_triples(shop: Workshop, task: Task, train: dict[int, int], evaluated: 
     """Passage to a BM25 negative of its query, from the first bytes of the triples; the lowest negative, so that order changes nothing."""
     file = task.file("triples")
     local: Path | None = shop.downloads.local(file)
-    source = LocalRanges(local) if local else RemoteRanges(file)
+    source: ByteRanges
+    if local is None:
+        source = remote = RemoteRanges(file)
+        shop.downloads.note(SourceRecord(file.name, file.url, source.size, f"etag:{remote.etag or 'none'}", "range"))
+    else:
+        source = LocalRanges(local)
+        if file.bytes not in (None, source.size):
+            raise DownloadError(f"{local}: {source.size:,} bytes, but {file.name} has {file.bytes:,}. It is not complete, or another file.")
+        shop.downloads.note(SourceRecord(file.name, file.url, source.size, "not checked: only its beginning is read", "source-dir"))
     raw = source.read(0, min(source.size, TRIPLES_BYTES))
     found: dict[int, int] = {}
-    for line in raw[: raw.rfind(b"\n") + 1].splitlines():
-        query, passage, negative = map(int, line.split())
+    for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].split(b"\n"), 1):
+        cells = line.split()
+        if not cells:
+            continue
+        if len(cells) != 3 or not all(cell.isdigit() for cell in cells):
+            raise CollectionError(f"{file.url}:{number}: not query, passage, passage, but {line[:80]!r}")
+        query, passage, negative = map(int, cells)
         if train.get(passage) == query and negative not in evaluated:
             found[passage] = min(negative, found.get(passage, negative))
     return found

@@ -16,7 +16,7 @@ from clir_bench import languages
 from clir_bench.collection import Document, Judgement, Query
 from clir_bench.errors import CollectionError
 from clir_bench.sources.sampling import norm
-from clir_bench.sources.workshop import Built, Workshop, reading_gzip
+from clir_bench.sources.workshop import Built, Workshop, lines_of, reading_gzip
 from clir_bench.task import Task
 
 _SOURCES = ("original", "human translation")
@@ -25,13 +25,14 @@ _SOURCES = ("original", "human translation")
 
 def build(task: Task, shop: Workshop) -> Built:
     """Every topic with a judgement, in every query language it has a text in."""
-    shop.announce(task.files, max(f.bytes or 0 for f in task.files))
+    shop.announce(f for f in task.files if not (shop.folder / f"texts-{f.name.partition('/')[2]}.jsonl").is_file())
     counts: Counter[str] = Counter()
     judged = _judgements(shop.downloads.get(task.file("qrels")))
     texts: dict[str, dict[str, str]] = {}
     for language in task.languages:
         wanted = sorted({document for lang, _, document, _ in judged if lang == language})
         texts[language] = dict(shop.rows(f"texts-{language}", partial(_texts, task, shop, language, set(wanted))))
+        shop.downloads.drop(task.file(f"corpus/{language}"))
         counts["judged_documents_absent"] += len(wanted) - len(texts[language])
     asked = _queries(shop.downloads.get(task.file("topics")), task.query_languages, {topic for _, topic, _, _ in judged})
     for code in task.query_languages:
@@ -48,11 +49,11 @@ def build(task: Task, shop: Workshop) -> Built:
 def _judgements(path: Path) -> list[tuple[str, str, str, int]]:
     """(language, topic, document, grade) of each line."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in lines_of(path):
         cells = line.split()
         if len(cells) == 4 and cells[3].lstrip("-").isdigit():
             found.append((languages.from_iso639_3(cells[1]), cells[0], cells[2], max(0, int(cells[3]))))
-        elif cells:
+        else:
             raise CollectionError(f"{path}:{number}: not topic, language, document, grade, but {line[:80]!r}")
     return found
 
@@ -60,7 +61,7 @@ def _judgements(path: Path) -> list[tuple[str, str, str, int]]:
 def _queries(path: Path, wanted: tuple[str, ...], judged: set[str]) -> list[Query]:
     """Title and description of each judged topic, in each wanted language."""
     queries: list[Query] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in lines_of(path):
         try:
             row = json.loads(line)
             topic = str(row["topic_id"])
@@ -70,7 +71,7 @@ def _queries(path: Path, wanted: tuple[str, ...], judged: set[str]) -> list[Quer
                 text = norm(f"{form['topic_title']} {form['topic_description']}")
                 if code in wanted and source in _SOURCES and text:
                     best[code] = min(best.get(code, (len(_SOURCES), "")), (_SOURCES.index(source), text))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CollectionError(f"{path}:{number}: not a topic with topic_id and topics: {error!r}") from None
         if topic in judged:
             queries += [Query(f"{code}:{topic}", code, text, topic) for code, (_, text) in sorted(best.items())]
@@ -82,10 +83,11 @@ def _texts(task: Task, shop: Workshop, language: str, wanted: set[str]) -> Itera
     path = shop.downloads.get(file)
     with reading_gzip(path, file.name, shop.progress) as stream:
         for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
             try:
                 row = json.loads(line)
-                if row["id"] in wanted and (text := norm(f"{row.get('title') or ''} {row['text']}")):
+                if row["id"] in wanted and (text := norm(f"{row.get('title') or ''} {row['text'] or ''}")):
                     yield row["id"], text
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CollectionError(f"{path}:{number}: not a line of id, title and text: {error!r}") from None
-    shop.downloads.drop(file)

@@ -17,6 +17,7 @@ from clir_bench.errors import CollectionError, DownloadError
 from clir_bench.sources.download import Downloads
 from clir_bench.sources.pairs import PairSet, Read, Reader, TextPair, spans
 from clir_bench.sources.sampling import norm
+from clir_bench.sources.workshop import lines_of
 from clir_bench.task_records import Download
 
 _MACRO = {"id": "msa"}
@@ -47,7 +48,7 @@ def read_tatoeba_laser(pairs: PairSet, downloads: Downloads) -> Read:
     """Two files a language, line by line translations."""
     found = []
     for language in (code for code in pairs.languages if code != "en"):
-        both = [downloads.get(_named(pairs, f"{language}/{kind}")).read_text(encoding="utf-8").splitlines() for kind in ("text", "english")]
+        both = [[text for _, text in lines_of(downloads.get(_named(pairs, f"{language}/{kind}")))] for kind in ("text", "english")]
         if len(both[0]) != len(both[1]):
             raise CollectionError(f"{pairs.name}, {language}: {len(both[0])} sentences, but {len(both[1])} translations")
         for text, english in zip(*both, strict=True):
@@ -86,8 +87,8 @@ def read_xl_wic(pairs: PairSet, downloads: Downloads) -> Read:
                         found.append(_wic_pair(_SPLITS[split], language, cells[0], cells[2:6], cells[6:8], cells[8]))
                     else:
                         counts[f"{name}: lines without nine columns (unlabelled test data)"] += 1
-    except zipfile.BadZipFile as error:
-        raise DownloadError(f"{path}: not a zip file ({error}). Remove it and run the same command again.") from None
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise DownloadError(f"{path}: not the zip file it should be ({error}). Remove it and run the same command again.") from None
     return Read(found, [f"{key}: {n}" for key, n in counts.items()])
 
 
@@ -100,11 +101,13 @@ def read_senwich(pairs: PairSet, downloads: Downloads) -> Read:
         language, _, split = path.stem.partition("_")
         if language not in pairs.languages:
             continue
+        if split and split not in _SPLITS:
+            raise CollectionError(f"{path}: {split!r} is no split. Name it {language}.csv (to train on) or {language}_{{{','.join(_SPLITS)}}}.csv.")
         for number, row in enumerate(csv.DictReader(path.open(encoding="utf-8", newline="")), 2):
             try:
                 places = [row[key] for key in ("start1", "end1", "start2", "end2")]
-                found.append(_wic_pair(_SPLITS.get(split, "train"), language, row["lemma"], places, [row["sentence1"], row["sentence2"]], row["label"]))
-            except (KeyError, ValueError) as error:
+                found.append(_wic_pair(_SPLITS[split or "train"], language, row["lemma"], places, [row["sentence1"], row["sentence2"]], row["label"]))
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
                 raise CollectionError(f"{path}:{number}: not a row of lemma, sentences, places and label: {error!r}") from None
     return Read(found, [])
 
@@ -140,7 +143,7 @@ def _get(downloads: Downloads, file: Download, absent: list[str]) -> Path | None
 
 
 def _rows(path: Path, columns: int, *, header: bool = False) -> Iterator[list[str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in lines_of(path):
         cells = line.split("\t")
         if len(cells) != columns:
             raise CollectionError(f"{path}:{number}: {len(cells)} columns, but there must be {columns}, separated by tabs")

@@ -112,6 +112,15 @@ def place_of(pairs: PairSet, cache: Path) -> Path:
     return cache / "training" / pairs.name / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def compared_with(pairs: PairSet, cache: Path) -> list[str] | None:
+    """The collections that built pairs were compared with; None where they are not built, or their manifest is damaged."""
+    try:
+        found: list[str] = json.loads((place_of(pairs, cache) / store.MANIFEST).read_text(encoding="utf-8"))["leakage"]["compared_with"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found
+
+
 def build_pairs(pairs: PairSet, downloads: Downloads, cache: Path) -> Path:
     """Read, clean and keep the pairs; their folder. Raises ClirBenchError."""
     from clir_bench.sources import pair_readers
@@ -119,7 +128,7 @@ def build_pairs(pairs: PairSet, downloads: Downloads, cache: Path) -> Path:
     place = place_of(pairs, cache)
     read = pair_readers.READERS[pairs.source](pairs, downloads)
     dropped: Counter[str] = Counter()
-    evaluated, against = _evaluated(cache)
+    evaluated, against = evaluated_in(cache)
     kept = _clean(pairs, read.pairs, evaluated, dropped)
     if not kept:
         raise CollectionError(f"{pairs.name}: no pairs were found. " + " ".join(read.notes))
@@ -156,26 +165,33 @@ def verify_pairs(pairs: PairSet, cache: Path) -> tuple[list[str], list[str]]:
     place = place_of(pairs, cache)
     if not (place / store.MANIFEST).is_file():
         return [f"{place}: no manifest: the pairs are not built"], []
-    manifest = json.loads((place / store.MANIFEST).read_text(encoding="utf-8"))
-    record, path = manifest["files"]["pairs.parquet"], place / "pairs.parquet"
+    try:
+        record, path = json.loads((place / store.MANIFEST).read_text(encoding="utf-8"))["files"]["pairs.parquet"], place / "pairs.parquet"
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"{place / store.MANIFEST}: damaged ({error!r}): build it again with --rebuild"], []
     if not path.is_file() or hash_file(path, "sha256") != record["sha256"]:
         return [f"pairs.parquet: not what the manifest says (sha256 {record['sha256']})"], []
-    evaluated, against = _evaluated(cache)
+    evaluated, against = evaluated_in(cache)
     table = store.read_table(path)
     leaking = sum(fold(a) in evaluated or fold(b) in evaluated for a, b in zip(table["text_a"], table["text_b"], strict=True))
     checked = [f"pairs.parquet: {record['rows']:,} rows, sha256 {record['sha256'][:12]}", *(f"compared with {name}" for name in against)]
     return ([f"{leaking} pairs hold a text that is evaluated: build it again with --rebuild"] if leaking else []), checked
 
 
-def _evaluated(cache: Path) -> tuple[set[str], list[str]]:
+def evaluated_in(cache: Path) -> tuple[set[str], list[str]]:
     """The texts, folded, of every collection built in the cache, and which collections those are."""
     texts: set[str] = set()
     against = []
     for manifest in sorted((cache / "collections").glob(f"*/*/{store.MANIFEST}")):
-        found = store.read_manifest(manifest.parent)
-        if found is not None:
-            collection = store.read_collection(manifest.parent, found)
-            texts.update(map(fold, (*collection.pool.texts, *collection.queries.texts)))
+        try:
+            found = store.read_manifest(manifest.parent)
+            collection = store.read_collection(manifest.parent, found) if found else None
+        except CollectionError:
+            against.append(f"not {manifest.parent}: it cannot be read")
+            continue
+        if found and collection:
+            english = store.read_english(manifest.parent) or {}
+            texts.update(map(fold, (*collection.pool.texts, *collection.queries.texts, *english.values())))
             against.append(f"{found.task} {found.fingerprint}")
     return texts, against
 
@@ -209,8 +225,12 @@ def _first(pairs: PairSet, rows: Iterable[TextPair], split: str, cap: int) -> It
 def spans(text: str, mark: str = "word") -> Mapping[str, Any]:
     """Text without its ``<word>`` marks, the word, and where it stands. Raises CollectionError for a text that has not exactly one."""
     before, opened, rest = text.partition(f"<{mark}>")
-    word, closed, after = rest.partition(f"</{mark}>")
+    marked, closed, after = rest.partition(f"</{mark}>")
+    word = norm(marked)
     if not opened or not closed or f"<{mark}>" in after:
         raise CollectionError(f"a sentence has not exactly one <{mark}> mark: {text[:80]!r}")
-    start = len(norm(before)) + (1 if before[-1:].isspace() and norm(before) else 0)
-    return {"text": norm(before + word + after), "word": word, "start": start, "end": start + len(word)}
+    head, tail = norm(before), norm(after)
+    head += " " if head and (before[-1:].isspace() or marked[:1].isspace()) else ""
+    tail = (" " if tail and (after[:1].isspace() or marked[-1:].isspace()) else "") + tail
+    start = len(head)
+    return {"text": head + word + tail, "word": word, "start": start, "end": start + len(word)}

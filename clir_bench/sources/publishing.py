@@ -24,8 +24,8 @@ from clir_bench.task import Task
 def publish(task: Task, cache: Path, output: Path) -> list[Path]:
     """Write the folder; the files written. Nothing is sent anywhere. Raises CollectionError where the task is not built or the folder is not empty."""
     collection = read_built(task, cache)
-    if output.exists() and any(output.iterdir()):
-        raise CollectionError(f"{output} is not empty. Name a new folder.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise CollectionError(f"{output} is not an empty folder. Name a new one.")
     tables = _tables(collection, store.read_english(place_of(task, cache))) if task.terms is None else _hash_tables(collection)
     try:
         written = []

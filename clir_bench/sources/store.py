@@ -111,7 +111,7 @@ def install(place: Path, manifest: Manifest | None, collection: Collection, engl
     try:
         place.mkdir(parents=True, exist_ok=True)
         files = {name: write_table(place / name, rows) for name, rows in tables.items()}
-        _write_manifest(place, manifest.model_copy(update={"files": files}))
+        _write_manifest(place, manifest.model_copy(update={"files": files, "leakage": None}))
     except OSError as error:
         raise disk_error(error, place, None) from error
 
@@ -124,7 +124,7 @@ def read_manifest(place: Path) -> Manifest | None:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise CollectionError.of(str(path), problems_in(error, Manifest)) from None
+        raise CollectionError.of(f"{path} (of another release, or changed; --rebuild makes it anew)", problems_in(error, Manifest)) from None
 
 
 def read_collection(place: Path, manifest: Manifest) -> Collection:
@@ -214,6 +214,9 @@ def against_paper(task: Task, collection: Collection) -> Iterator[str]:
 def _write_manifest(place: Path, manifest: Manifest) -> None:
     with replacing(place / MANIFEST) as out:
         out.write(manifest.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
+    for table in place.glob("*.parquet"):  # of an earlier build with more in it
+        if table.name not in manifest.files:
+            table.unlink()
 
 
 def _training_tables(training: Training) -> tuple[Mapping[str, Sequence[Any]], ...]:

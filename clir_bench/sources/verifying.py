@@ -37,18 +37,18 @@ def verify_collection(place: Path, task: Task, downloads: Downloads) -> tuple[li
     if english is not None and (lacking := len(set(collection.pool.ids) - set(english))):
         problems.append(f"corpus_en.parquet: {lacking} documents have no English text")
     if (training := store.read_training(place)) is not None:
-        problems += leaks(training.examples, document_ids=set(collection.pool.ids), evaluated_texts=[*collection.pool.texts, *collection.queries.texts])
+        texts = [*collection.pool.texts, *collection.queries.texts, *(english or {}).values()]
+        problems += leaks(training.examples, document_ids=set(collection.pool.ids), evaluated_texts=texts)
         checked.append(f"{len(training.examples):,} training examples, rules 2 and 8")
     for source in manifest.sources:
-        outcome = _verify_source(task, source, downloads)
+        outcome = _verify_source(source, downloads)
         (problems if outcome.startswith("!") else checked).append(f"{source.name}: {outcome.removeprefix('!')}")
     return problems, checked
 
 
-def _verify_source(task: Task, source: store.SourceFile, downloads: Downloads) -> str:
+def _verify_source(source: store.SourceFile, downloads: Downloads) -> str:
     """What can be said of a source file today; a leading ``!`` marks a problem."""
-    file = next((f for f in task.files if f.name == source.name), None)
-    local = downloads.local(file) if file else None
+    local = downloads.find(source.url)
     algorithm, _, value = source.checksum.partition(":")
     if local is None or algorithm not in ("md5", "sha256", "git"):
         return f"{source.checksum}, not at hand"

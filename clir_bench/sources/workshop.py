@@ -17,7 +17,7 @@ from clir_bench.collection import Document, Judgement, Query
 from clir_bench.errors import DownloadError
 from clir_bench.files import replacing
 from clir_bench.progress import bar
-from clir_bench.sources.download import Downloads, announce_space, disk_error
+from clir_bench.sources.download import Downloads, announce_space
 from clir_bench.sources.leakage import Training
 from clir_bench.task_records import Download
 
@@ -65,24 +65,26 @@ class Workshop:
         """The rows (JSON) that ``make`` yields, made once. They are written as they come and read one by one, so that no more than one is in memory."""
         path = self.folder / f"{name}.jsonl"
         if not path.is_file():
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as out:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as out:
+                try:
                     for row in make():
                         out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            except OSError as error:
-                raise disk_error(error, path, None) from error
+                except (EOFError, tarfile.ReadError) as error:
+                    raise DownloadError(f"{name}: an archive is damaged or cut off ({error}). Remove it and run the same command again.") from error
         with path.open("rb") as stream:
             for line in stream:
                 yield json.loads(line)
 
-    def announce(self, files: Iterable[Download], on_disk: int) -> None:
-        """Say what is about to be fetched, and refuse where the disk is too small. Files at hand are not counted."""
+    def announce(self, files: Iterable[Download]) -> None:
+        """Say what is about to be fetched, and refuse where the disk is too small for the largest of it. Files at hand are not counted."""
         missing = [f for f in files if self.downloads.local(f) is None]
-        size = sum(f.bytes or 0 for f in missing)
+        sizes = [f.bytes for f in missing if f.bytes]
         if missing:
-            self.say(f"{len(missing)} files to download, {size / 1e9:.2f} GB: {duration(size / RATE)} at {RATE / 1e6:.0f} MB/s")
-            announce_space(self.folder, on_disk)
+            unknown = f" and {len(missing) - len(sizes)} of unknown size" if len(sizes) < len(missing) else ""
+            size = f"{sum(sizes) / 1e9:.2f} GB, {duration(sum(sizes) / RATE)} at {RATE / 1e6:.0f} MB/s" if sizes else "sizes not known"
+            self.say(f"{len(missing)} files to download: {size}{unknown if sizes else ''}")
+            announce_space(self.folder, max(sizes, default=0))
 
 
 def duration(seconds: float) -> str:
@@ -91,6 +93,15 @@ def duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, text) of each line that is not blank. Lines end at a line feed and nowhere else: texts hold other separators."""
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+            if line.strip():
+                yield number, line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 @contextmanager
@@ -105,7 +116,7 @@ def reading_gzip(path: Path, label: str, progress: bool) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as raw, bar(label, path.stat().st_size, "B", progress) as shown:
             yield io.BufferedReader(_Counted(unpack.open(raw, "rb"), raw, shown), 1 << 20)
-    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.ReadError) as error:
+    except tarfile.ReadError as error:
         raise DownloadError(f"{path}: damaged or cut off ({error}). Remove it and run the same command again.") from error
 
 
@@ -128,7 +139,10 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self.stream.read(len(buffer))
+        try:
+            data = self.stream.read(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:  # told here, since who reads may stand outside of reading_gzip
+            raise DownloadError(f"{self.raw.name}: damaged or cut off ({error}). Remove it and run the same command again.") from error
         buffer[: len(data)] = data
         self.shown.update(self.raw.tell() - self.shown.n)
         return len(data)
