@@ -616,7 +616,7 @@ def test_ids_that_are_not_the_known_ones_are_refused(tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         content["recipe"]["ids_sha256"] = "3c25111c8e7c809714334d4f0f7b822fafc337d00a0a56df9c48d322b93e30f5"
 
-    with pytest.raises(CollectionError, match=r"qrels: the 140 passage ids have sha256 .*, but the task states 3c25111c"):
+    with pytest.raises(CollectionError, match=r"qrels: the 140 document ids have sha256 .*, but the task states 3c25111c"):
         built("mmarco", tmp_path, change=change)
 
 

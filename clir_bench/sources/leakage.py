@@ -13,7 +13,7 @@ RULES = {
     1: "no evaluated query id, in any language",
     2: "no evaluated document id, neither as positive nor as negative",
     3: "CLIRMatrix: no line whose article in any language is an evaluated relevant document",
-    4: "mMARCO: no evaluated passage id, although the splits are disjoint",
+    4: "mMARCO: no evaluated document id, although the splits are disjoint",
     5: "checkpoints are chosen on a development split of their own, never on the evaluated pool",
     6: "phrases: no exact text of an evaluated sentence pair",
     7: "words: split by word as distributed",

@@ -1,6 +1,6 @@
-"""mMARCO: 7,433 passages, each in one of 14 languages by hash order, fetched by HTTP Range from collections that are sorted by passage id.
+"""mMARCO: 7,433 documents, each in one of 14 languages by hash order, fetched by HTTP Range from collections that are sorted by document id.
 
-``qrels`` is ``query<TAB>0<TAB>passage<TAB>1``; queries and collections are ``id<TAB>text``. The unit is the passage: its query is the lowest number
+``qrels`` is ``query<TAB>0<TAB>document<TAB>1``; queries and collections are ``id<TAB>text``. The unit is the document: its query is the lowest number
 that has it. A whole collection lying in ``--source-dir`` is searched in the same way.
 """
 
@@ -27,33 +27,33 @@ from clir_bench.task_records import Download
 
 
 def build(task: Task, shop: Workshop) -> Built:
-    """The collection, with every passage in English beside it."""
+    """The collection, with every document in English beside it."""
     mirror = Mirror() if shop.cross_check else None  # one that cannot be reached is told before hours of work
     query_of = read_qrels(shop.downloads.get(task.file("qrels")))
-    passages = sorted(query_of)
-    if task.recipe.ids_sha256 and (found := ids_hash(passages)) != task.recipe.ids_sha256:
-        raise CollectionError(f"qrels: the {len(passages):,} passage ids have sha256 {found}, but the task states {task.recipe.ids_sha256}")
-    language_of = assign(passages, task.languages, task.recipe.seed)
+    numbers = sorted(query_of)
+    if task.recipe.ids_sha256 and (found := ids_hash(numbers)) != task.recipe.ids_sha256:
+        raise CollectionError(f"qrels: the {len(numbers):,} document ids have sha256 {found}, but the task states {task.recipe.ids_sha256}")
+    language_of = assign(numbers, task.languages, task.recipe.seed)
     wanted = training.plan(task, shop, query_of) if shop.train else None
     texts: dict[str, dict[int, str]] = {}
     for language in dict.fromkeys((*task.languages, "en")):
-        own = [p for p in passages if language_of[p] == language or language == "en"]
-        texts[language] = read_passages(shop, task, language, [*own, *(wanted.passages[language] if wanted else ())])
+        own = [p for p in numbers if language_of[p] == language or language == "en"]
+        texts[language] = read_documents(shop, task, language, [*own, *(wanted.documents[language] if wanted else ())])
     asked = set(query_of.values())
     queries_of = {language: read_queries(shop.downloads.get(task.file(f"queries/{language}")), asked) for language in task.languages}
     counts: Counter[str] = Counter(
-        empty_translations=sum(not texts[language_of[p]][p] for p in passages),
+        empty_translations=sum(not texts[language_of[p]][p] for p in numbers),
         empty_queries=sum(not text for found in queries_of.values() for text in found.values()),
         distinct_queries=len(asked),
     )
-    documents = [Document(document_id(language_of[p], p), language_of[p], texts[language_of[p]][p]) for p in passages]
+    documents = [Document(document_id(language_of[p], p), language_of[p], texts[language_of[p]][p]) for p in numbers]
     queries = [
-        Query(f"{language}:{query_of[p]}:{p}", language, queries_of[language][query_of[p]], str(query_of[p])) for language in task.languages for p in passages
+        Query(f"{language}:{query_of[p]}:{p}", language, queries_of[language][query_of[p]], str(query_of[p])) for language in task.languages for p in numbers
     ]
-    judgements = [Judgement(f"{language}:{query_of[p]}:{p}", document_id(language_of[p], p), 1) for language in task.languages for p in passages]
+    judgements = [Judgement(f"{language}:{query_of[p]}:{p}", document_id(language_of[p], p), 1) for language in task.languages for p in numbers]
     notes: tuple[str, ...] = ()
     if mirror is not None:
-        differing, notes = mirror.compare({lang: {p: texts[lang][p] for p in passages if language_of[p] == lang} for lang in task.languages})
+        differing, notes = mirror.compare({lang: {p: texts[lang][p] for p in numbers if language_of[p] == lang} for lang in task.languages})
         counts.update(differing)
     return Built(
         documents,
@@ -61,36 +61,36 @@ def build(task: Task, shop: Workshop) -> Built:
         judgements,
         dict(counts),
         notes,
-        english={document_id(language_of[p], p): texts["en"][p] for p in passages},
+        english={document_id(language_of[p], p): texts["en"][p] for p in numbers},
         training=training.examples(task, shop, wanted, texts, query_of, documents, queries) if wanted else None,
     )
 
 
-def document_id(language: str, passage: int) -> str:
+def document_id(language: str, number: int) -> str:
     """``de:7187158``."""
-    return f"{language}:{passage}"
+    return f"{language}:{number}"
 
 
-def assign(passages: Iterable[int], languages: Sequence[str], seed: int) -> dict[int, str]:
-    """The language of each passage: the i-th in hash order gets the i-th language, round and round."""
-    return {int(p): languages[i % len(languages)] for i, p in enumerate(order(map(str, passages), "mmarco", seed))}
+def assign(numbers: Iterable[int], languages: Sequence[str], seed: int) -> dict[int, str]:
+    """The language of each document: the i-th in hash order gets the i-th language, round and round."""
+    return {int(p): languages[i % len(languages)] for i, p in enumerate(order(map(str, numbers), "mmarco", seed))}
 
 
-def ids_hash(passages: Iterable[int]) -> str:
+def ids_hash(numbers: Iterable[int]) -> str:
     """SHA-256 of the ascending ids, one a line, no newline at the end."""
-    return hashlib.sha256("\n".join(map(str, sorted(passages))).encode()).hexdigest()
+    return hashlib.sha256("\n".join(map(str, sorted(numbers))).encode()).hexdigest()
 
 
 def read_qrels(path: Path) -> dict[int, int]:
     """Passage to the lowest query number that has it."""
     query_of: dict[int, int] = {}
-    for number, line in lines_of(path):
+    for at, line in lines_of(path):
         cells = line.split()
         if len(cells) != 4 or not (cells[0].isdigit() and cells[2].isdigit()):
-            raise CollectionError(f"{path}:{number}: not query, 0, passage, 1, but {line[:80]!r}")
+            raise CollectionError(f"{path}:{at}: not query, 0, document, 1, but {line[:80]!r}")
         if int(cells[3]) > 0:
-            query, passage = int(cells[0]), int(cells[2])
-            query_of[passage] = min(query, query_of.get(passage, query))
+            query, number = int(cells[0]), int(cells[2])
+            query_of[number] = min(query, query_of.get(number, query))
     return query_of
 
 
@@ -108,10 +108,10 @@ def read_queries(path: Path, wanted: Iterable[int]) -> dict[int, str]:
     return found
 
 
-def read_passages(shop: Workshop, task: Task, language: str, wanted: Sequence[int]) -> dict[int, str]:
-    """The texts of the wanted passages. Each is kept in a file as soon as it has come, so that nothing is fetched twice."""
+def read_documents(shop: Workshop, task: Task, language: str, wanted: Sequence[int]) -> dict[int, str]:
+    """The texts of the wanted documents. Each is kept in a file as soon as it has come, so that nothing is fetched twice."""
     file = task.file(f"collection/{language}")
-    path = shop.folder / "passages" / f"{language}.jsonl"
+    path = shop.folder / "documents" / f"{language}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     header, found = _read_kept(path)
     missing = sorted(set(wanted) - set(found))
@@ -122,7 +122,7 @@ def read_passages(shop: Workshop, task: Task, language: str, wanted: Sequence[in
                 f"{path}: begun from {header['etag']} ({header['via']}), but this is {record.checksum} ({record.via}). "
                 f"Go on with the same file, or remove {path.name} to begin {language} anew."
             )
-        with path.open("ab") as out, bar(f"{language}: passages", len(set(wanted)), "", shop.progress) as shown:
+        with path.open("ab") as out, bar(f"{language}: documents", len(set(wanted)), "", shop.progress) as shown:
             if not header:
                 header = {"etag": record.checksum, "bytes": str(source.size), "via": record.via}
                 out.write(json.dumps(header).encode() + b"\n")
@@ -135,7 +135,7 @@ def read_passages(shop: Workshop, task: Task, language: str, wanted: Sequence[in
                 shown.update(1)
 
             traffic = fetch_lines(source, missing, task.recipe.lines or 0, keep)
-        shop.say(f"{language}: {len(missing):,} passages by {traffic.requests:,} requests, {traffic.bytes / 1e6:.1f} MB of {source.size / 1e6:,.0f} MB")
+        shop.say(f"{language}: {len(missing):,} documents by {traffic.requests:,} requests, {traffic.bytes / 1e6:.1f} MB of {source.size / 1e6:,.0f} MB")
     via: Literal["range", "source-dir"] = "range" if header["via"] == "range" else "source-dir"
     shop.downloads.note(SourceRecord(file.name, file.url, int(header["bytes"]), header["etag"], via))
     return {p: found[p] for p in wanted}
@@ -151,7 +151,7 @@ def _open(shop: Workshop, file: Download, etag: str | None) -> tuple[ByteRanges,
 
 
 def _read_kept(path: Path) -> tuple[dict[str, str], dict[int, str]]:
-    """The header (where the passages came from) and the passages that an earlier run kept; a line that a kill cut off is removed."""
+    """The header (where the documents came from) and the documents that an earlier run kept; a line that a kill cut off is removed."""
     if not path.is_file():
         return {}, {}
     raw = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A second copy of mMARCO's passages as parquet on the hub (13 languages, about 106,813 each), to compare ours with. Never a source."""
+"""A second copy of mMARCO's documents as parquet on the hub (13 languages, about 106,813 each), to compare ours with. Never a source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Mirror:
             raise _unreadable(error) from error
 
     def compare(self, texts: Mapping[str, Mapping[int, str]]) -> tuple[dict[str, int], tuple[str, ...]]:
-        """How many of our passages the mirror has equal, different and not at all, with a line for each language that differs."""
+        """How many of our documents the mirror has equal, different and not at all, with a line for each language that differs."""
         counts = {"mirror_equal": 0, "mirror_different": 0, "mirror_absent": 0}
         notes = []
         for language, ours in texts.items():

@@ -26,24 +26,24 @@ SPARE = 1.1
 
 
 class Row(NamedTuple):
-    """A candidate: query, relevant passage, BM25 negative (None in the development set)."""
+    """A candidate: query, relevant document, BM25 negative (None in the development set)."""
 
     split: Literal["train", "dev"]
     query: int
-    passage: int
+    document: int
     negative: int | None
 
 
 class Plan(NamedTuple):
-    """The candidates of each document language, and the passages whose texts they take."""
+    """The candidates of each document language, and the documents whose texts they take."""
 
     rows: dict[str, list[Row]]
-    passages: dict[str, list[int]]
+    documents: dict[str, list[int]]
     dropped: Counter[str]
 
 
 def plan(task: Task, shop: Workshop, evaluated: dict[int, int]) -> Plan:
-    """Rules 1, 4 and 5 before anything large is fetched: no evaluated passage and none of its queries; development queries are those of dev minus dev.small."""
+    """Rules 1, 4 and 5 before anything large is fetched: no evaluated document and none of its queries; development queries are those of dev minus dev.small."""
     from clir_bench.sources.mmarco import read_qrels
 
     dropped: Counter[str] = Counter()
@@ -56,14 +56,14 @@ def plan(task: Task, shop: Workshop, evaluated: dict[int, int]) -> Plan:
         chosen = _first(sorted(negatives), f"mmarco:train:{language}", task, task.recipe.train_per_pair)
         rows[language] = [Row("train", train[p], p, negatives[p]) for p in chosen]
         rows[language] += [Row("dev", dev[p], p, None) for p in _first(sorted(dev), f"mmarco:dev:{language}", task, task.recipe.dev_per_pair)]
-    passages = {language: [p for row in found for p in (row.passage, row.negative) if p is not None] for language, found in rows.items()}
-    return Plan(rows, passages, dropped)
+    documents = {language: [p for row in found for p in (row.document, row.negative) if p is not None] for language, found in rows.items()}
+    return Plan(rows, documents, dropped)
 
 
 def examples(
     task: Task, shop: Workshop, made: Plan, texts: dict[str, dict[int, str]], evaluated: dict[int, int], documents: list[Document], queries: list[Query]
 ) -> Training:
-    """Clean examples of all pairs: a document language has the same passages for every query language."""
+    """Clean examples of all pairs: a document language has the same documents for every query language."""
     from clir_bench.sources.mmarco import document_id, read_queries
 
     keys = {str(q) for q in evaluated.values()}
@@ -85,13 +85,13 @@ def examples(
         rows = []
         for language, found in made.rows.items():
             for row in found:
-                if not by_split[row.split][row.query] or not texts[language][row.passage]:
+                if not by_split[row.split][row.query] or not texts[language][row.document]:
                     made.dropped["without a text"] += 1
                     continue
                 hard = () if row.negative is None else (Negative(document_id(language, row.negative), texts[language][row.negative], 0),)
                 rows.append(
                     Example(
-                        row.split, asked, language, str(row.query), document_id(language, row.passage), by_split[row.split][row.query], texts[language][row.passage], hard
+                        row.split, asked, language, str(row.query), document_id(language, row.document), by_split[row.split][row.query], texts[language][row.document], hard
                     )
                 )  # fmt: skip
         clean += enforce(
@@ -107,18 +107,18 @@ def examples(
 
 def _usable(query_of: dict[int, int], evaluated: dict[int, int], small: set[str], dropped: Counter[str], rule: str) -> dict[int, int]:
     kept = {}
-    for passage, query in query_of.items():
-        if passage in evaluated:
+    for document, query in query_of.items():
+        if document in evaluated:
             dropped[rule] += 1
         elif str(query) in small:
             dropped["rule 1"] += 1
         else:
-            kept[passage] = query
+            kept[document] = query
     return kept
 
 
-def _first(passages: Iterable[int], salt: str, task: Task, number: int) -> list[int]:
-    return [int(p) for p in order(map(str, passages), salt, task.recipe.seed)[: int(SPARE * number) + 5]]
+def _first(documents: Iterable[int], salt: str, task: Task, number: int) -> list[int]:
+    return [int(p) for p in order(map(str, documents), salt, task.recipe.seed)[: int(SPARE * number) + 5]]
 
 
 def _read_triples(shop: Workshop, task: Task, train: dict[int, int], evaluated: set[int]) -> dict[int, int]:
@@ -141,8 +141,8 @@ def _read_triples(shop: Workshop, task: Task, train: dict[int, int], evaluated: 
         if not cells:
             continue
         if len(cells) != 3 or not all(cell.isdigit() for cell in cells):
-            raise CollectionError(f"{file.url}:{number}: not query, passage, passage, but {line[:80]!r}")
-        query, passage, negative = map(int, cells)
-        if train.get(passage) == query and negative not in evaluated:
-            found[passage] = min(negative, found.get(passage, negative))
+            raise CollectionError(f"{file.url}:{number}: not query, document, document, but {line[:80]!r}")
+        query, document, negative = map(int, cells)
+        if train.get(document) == query and negative not in evaluated:
+            found[document] = min(negative, found.get(document, negative))
     return found
