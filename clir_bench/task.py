@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from clir_bench import languages, resources
+from clir_bench import resources
 from clir_bench.collection import Collection, Pair
 from clir_bench.errors import TaskError
 from clir_bench.measures import DEFAULT_MEASURES, parse_measure
-from clir_bench.strict import Strict, problems_in
-from clir_bench.task_records import Choice, Cost, Documents, Download, Expectation, Recipe, Reported, Rerank, Strings, Track
+from clir_bench.strict import problems_in
+from clir_bench.task_records import Choice, Cost, Definition, Documents, Download, Expectation, Recipe, Reported, Rerank, Strings, Track
 
 SOURCES = ("sample", "folder", "clirmatrix", "mmarco", "large_scale", "africlirmatrix", "neuclir", "mteb")
 """The builders in ``clir_bench/sources``; ``mteb`` collections come from mteb's own loaders."""
@@ -25,16 +25,12 @@ MAX_DEPTH = 254
 """A gold rank is one byte in a submission, and 255 says that it is deeper."""
 
 
-class Task(Strict):
+class Task(Definition):
     """A task definition. ``pairs`` is ``all``, ``all-distinct``, ``from:LANGUAGE`` or a list of pairs such as ``en-es``."""
 
     format: Literal["clir-bench/task/1"] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_.-]{0,63}|mteb:[A-Za-z0-9][A-Za-z0-9_.-]{0,63})$")]
-    version: Annotated[int, Field(ge=1)]
-    title: Annotated[str, Field(min_length=1)]
-    description: Annotated[str, Field(min_length=1)]
     source: str
-    languages: Annotated[Strings, Field(min_length=1)]
     query_languages: Strings = ()
     pairs: str | Strings
     pool: Literal["all", "gold"]
@@ -43,27 +39,11 @@ class Task(Strict):
     documents: Annotated[tuple[Documents, ...], Field(strict=False, min_length=1)] = ("original",)
     depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)] = 100
     measures: Annotated[Strings, Field(min_length=1)] = DEFAULT_MEASURES
-    recipe: Recipe = Recipe()
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,30}$")], Recipe] = Field(default_factory=dict)
-    licence: Annotated[str, Field(min_length=1)]
-    terms: Annotated[str, Field(min_length=1)] | None = None
-    citation: Annotated[str, Field(min_length=1)]
-    homepage: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    contains: Strings = ()
-    files: Annotated[tuple[Download, ...], Field(strict=False)] = ()
     cost: Cost | None = None
     expect: Expectation
     paper: Reported | None = None
     choices: Annotated[tuple[Choice, ...], Field(strict=False)] = ()
-
-    @field_validator("languages", "query_languages")
-    @classmethod
-    def _codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [f"[{i}] {problem}" for i, code in enumerate(codes) if (problem := languages.problem_with(code))]
-        wrong += [f"[{i}] {code!r} stands twice. Remove one." for i, code in enumerate(codes) if code in codes[:i]]
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return codes
 
     @field_validator("source")
     @classmethod

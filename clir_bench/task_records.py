@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from clir_bench import languages
 from clir_bench.strict import Strict
 
 Count = Annotated[int, Field(gt=0)]
@@ -106,3 +107,28 @@ class Rerank(Strict):
     tokenizer: Literal["whitespace", "multilingual"]
     depth: Count
     oracle_rank: Count
+
+
+class Definition(Strict):
+    """What every definition file states, of a task or of a set of training pairs."""
+
+    version: Annotated[int, Field(ge=1)]
+    title: Annotated[str, Field(min_length=1)]
+    description: Annotated[str, Field(min_length=1)]
+    languages: Annotated[Strings, Field(min_length=1)]
+    recipe: Recipe = Recipe()
+    licence: Annotated[str, Field(min_length=1)]
+    terms: Annotated[str, Field(min_length=1)] | None = None
+    citation: Annotated[str, Field(min_length=1)]
+    homepage: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    contains: Strings = ()
+    files: Annotated[tuple[Download, ...], Field(strict=False)] = ()
+
+    @field_validator("languages", "query_languages", check_fields=False)
+    @classmethod
+    def _codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [f"[{i}] {problem}" for i, code in enumerate(codes) if (problem := languages.problem_with(code))]
+        wrong += [f"[{i}] {code!r} stands twice. Remove one." for i, code in enumerate(codes) if code in codes[:i]]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return codes

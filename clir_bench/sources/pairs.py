@@ -16,46 +16,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
-from clir_bench import languages, resources
+from clir_bench import resources
 from clir_bench.errors import CollectionError, TaskError
 from clir_bench.files import replacing
 from clir_bench.sources import store
 from clir_bench.sources.download import Downloads, hash_file
 from clir_bench.sources.leakage import RULES
 from clir_bench.sources.sampling import fold, norm, order
-from clir_bench.strict import Strict, problems_in
-from clir_bench.task_records import Download, Recipe, Strings
-
-SOURCES = ("tatoeba_challenge", "tatoeba_laser", "xl_wic", "am2ico", "senwich")
+from clir_bench.strict import problems_in
+from clir_bench.task_records import Definition
 
 
-class PairSet(Strict):
+class PairSet(Definition):
     """The definition of a set of pairs."""
 
     format: Literal["clir-bench/training/1"] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-    version: Annotated[int, Field(ge=1)]
-    title: Annotated[str, Field(min_length=1)]
-    description: Annotated[str, Field(min_length=1)]
     source: Literal["tatoeba_challenge", "tatoeba_laser", "xl_wic", "am2ico", "senwich"]
     level: Literal["word", "phrase"]
-    languages: Annotated[Strings, Field(min_length=2)]
-    licence: Annotated[str, Field(min_length=1)]
-    terms: Annotated[str, Field(min_length=1)] | None = None
-    citation: Annotated[str, Field(min_length=1)]
-    homepage: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    contains: Strings = ()
-    files: Annotated[tuple[Download, ...], Field(strict=False)] = ()
-    recipe: Recipe = Recipe()
-
-    @field_validator("languages")
-    @classmethod
-    def _codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
-        if wrong := [problem for code in codes if (problem := languages.problem_with(code))]:
-            raise ValueError("; ".join(wrong))
-        return codes
 
 
 class TextPair(NamedTuple):
