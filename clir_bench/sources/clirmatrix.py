@@ -58,7 +58,8 @@ def build(task: Task, shop: Workshop) -> Built:
     built = _collect(task, lists, held, split, rule)
     counts = {**built.counts, **sizes, **listed}
     taught = training.examples(task, lists, held, wanted, split, rule, built) if wanted else None
-    return built._replace(counts=counts, notes=notes, graded=_graded(task, lists, split), training=taught)
+    evaluated = {key: found for key, found in lists.items() if key[0] == split}  # the others are let go
+    return built._replace(counts=counts, notes=notes, graded=_graded(task, evaluated, split), training=taught)
 
 
 def _pairs(task: Task) -> list[tuple[str, str]]:
@@ -102,7 +103,7 @@ def _collect(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[st
     documents: list[Document] = []
     judgements: list[Judgement] = []
     for language in task.languages:
-        mates, here = mates_of(lists, split, language), held[language]
+        mates, here, texts = mates_of(lists, split, language), held[language], held[language].texts()
         chosen = {}
         for q in task.languages:
             if entry := lists.get((split, q, language)):
@@ -114,7 +115,7 @@ def _collect(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[st
         merged: dict[int, int] = {}
         by_text: dict[str, int] = {}
         for d in sorted({int(d) for found in chosen.values() for d in found} - {ABSENT}):
-            merged[d] = by_text.setdefault(here.texts[d], d)
+            merged[d] = by_text.setdefault(texts[d], d)
         counts["equal_texts_merged"] += len(merged) - len(by_text)
         documents += [Document(f"{language}:{d}", language, text) for text, d in by_text.items()]
         for q, found in chosen.items():

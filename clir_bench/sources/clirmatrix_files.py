@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,11 +41,15 @@ class Lists(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a document collection gave: texts by id, which listed ids it has (sorted), and which of them are stubs (sorted)."""
+    """What a document collection gave: which listed ids it has (sorted), which of them are stubs (sorted), and the texts, which stay on disk."""
 
-    texts: dict[int, str]
     present: Ids
     stubs: Ids
+    rows: Callable[[], Iterator[list[Any]]]
+
+    def texts(self) -> dict[int, str]:
+        """Texts by id, read anew: those of one language at a time fit into memory, those of all do not."""
+        return {row[1]: row[2] for row in self.rows() if row[0] == "text"}
 
     @property
     def whole(self) -> Ids:
@@ -200,15 +205,10 @@ def read_documents(shop: Workshop, file: Download, lists: list[tuple[Lists, Ids]
         yield ["present", sorted(present)]
         yield ["stubs", sorted(stubs)]
 
-    texts: dict[int, str] = {}
-    ids: dict[str, Ids] = {}
-    for kind, *row in shop.rows(stage_of(file, mark), make):
-        if kind == "text":
-            texts[row[0]] = row[1]
-        else:
-            ids[kind] = np.array(row[0], np.int32)
+    rows = partial(shop.rows, stage_of(file, mark), make)
+    ids = {row[0]: np.array(row[1], np.int32) for row in rows() if row[0] != "text"}
     shop.downloads.drop(file)
-    return Held(texts, ids["present"], ids["stubs"])
+    return Held(ids["present"], ids["stubs"], rows)
 
 
 def _stream(path: Path, wanted: set[int], listed: set[int], present: set[int], stubs: set[int], progress: bool) -> Iterator[tuple[int, str]]:

@@ -50,37 +50,36 @@ def examples(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[st
     """Clean examples. Rule 3: a line falls if its article in any language is an evaluated document."""
     dropped: Counter[str] = Counter()
     pool = {d.id for d in built.documents}
-    keys = {q.id for q in built.queries}
-    rows: list[Example] = []
     dev = next(name for name in ("dev", "test2") if name != split)
-    for (name, q, d), lines in made.lines.items():
-        if name not in ("train", dev):
-            continue
-        found, texts = lists[name, q, d], held[d].texts
-        usable = set(held[d].whole.tolist())
-        chosen = golds(found, rule, held[d].whole, mates_of(lists, name, d))
-        mates = {language: mates_of(lists, name, language) for language in task.languages}
-        kind: Literal["train", "dev"] = "train" if name == "train" else "dev"
-        for i in lines:
-            if any(f"{language}:{of[i]}" in pool for language, of in mates.items()):
-                dropped["rule 3"] += 1
+    clean: list[Example] = []
+    for d in task.languages:  # one document language at a time: the texts of all would not fit
+        texts, usable, rows = held[d].texts(), set(held[d].whole.tolist()), []
+        for (name, q, language), lines in made.lines.items():
+            if language != d or name not in ("train", dev):
                 continue
-            gold = int(chosen[i])
-            if gold == ABSENT or gold not in texts:
-                dropped["without a document"] += 1
-                continue
-            listed = zip(found.ids[i].tolist(), found.labels[i].tolist(), strict=True)
-            hard = [(n, label) for n, label in listed if 1 <= label <= 5 and n != gold and n in usable and n in texts]
-            negatives = tuple(Negative(f"{d}:{n}", texts[n], label) for n, label in hard[:NEGATIVES])
-            rows.append(Example(kind, q, d, f"{q}:{found.source[i]}", f"{d}:{gold}", found.texts[i], texts[gold], negatives))
-    clean = enforce(
-        rows,
-        query_keys=keys,
-        document_ids=pool,
-        evaluated_texts=[*(d.text for d in built.documents), *(q.text for q in built.queries)],
-        dropped=dropped,
-        cap={"train": task.recipe.train_per_pair, "dev": task.recipe.dev_per_pair},
-    )
+            found = lists[name, q, d]
+            chosen = golds(found, rule, held[d].whole, mates_of(lists, name, d))
+            mates = {code: mates_of(lists, name, code) for code in task.languages}
+            kind: Literal["train", "dev"] = "train" if name == "train" else "dev"
+            for i in lines:
+                gold = int(chosen[i])
+                if any(f"{code}:{of[i]}" in pool for code, of in mates.items()):
+                    dropped["rule 3"] += 1
+                elif gold == ABSENT or gold not in texts:
+                    dropped["without a document"] += 1
+                else:
+                    listed = zip(found.ids[i].tolist(), found.labels[i].tolist(), strict=True)
+                    hard = [(n, label) for n, label in listed if 1 <= label <= 5 and n != gold and n in usable and n in texts]
+                    negatives = tuple(Negative(f"{d}:{n}", texts[n], label) for n, label in hard[:NEGATIVES])
+                    rows.append(Example(kind, q, d, f"{q}:{found.source[i]}", f"{d}:{gold}", found.texts[i], texts[gold], negatives))
+        clean += enforce(
+            rows,
+            query_keys={q.id for q in built.queries},
+            document_ids=pool,
+            evaluated_texts=[*(d.text for d in built.documents), *(q.text for q in built.queries)],
+            dropped=dropped,
+            cap={"train": task.recipe.train_per_pair, "dev": task.recipe.dev_per_pair},
+        )
     return Training(clean, dict(dropped), [])
 
 
