@@ -13,6 +13,8 @@ from clir_bench.cli_data import Add, add_source_options, options_of
 from clir_bench.console import console, on_stderr, silent
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from clir_bench.collection import Collection, Pair
     from clir_bench.system import System
     from clir_bench.task import Task
@@ -108,8 +110,11 @@ def _evaluate(o: argparse.Namespace) -> int:
         say(f"wrote {written[0][0]}")
         return 0
     if not o.quiet:
-        measures = [[m for m in ("R@10", *s.pairs[0].measures) if m in s.pairs[0].measures] for _, s in written]
-        views.show(console(), views.overview([s for _, s in written]), *(views.matrix(s, m[0]) for (_, s), m in zip(written, measures, strict=True)))
+        shown: list[RenderableType] = [views.overview([s for _, s in written])]
+        for _, s in written:
+            measure = next(m for m in ("R@10", *s.pairs[0].measures) if m in s.pairs[0].measures)
+            shown += [*([f"{s.task.name} v{s.task.version}, {s.system.name}"] if len(written) > 1 else []), views.matrix(s, measure)]
+        views.show(console(), *shown)
         print()
     for path, _ in written:
         print(f"wrote {path}")

@@ -8,6 +8,6 @@ from typing import NoReturn
 from tqdm import tqdm
 
 
-def bar(label: str, total: int, unit: str, show: bool) -> tqdm[NoReturn]:
-    """A bar over ``total`` units; silent where ``show`` is false."""
-    return tqdm(total=total, desc=label, unit=unit, unit_scale=True, disable=not show, file=sys.stderr, mininterval=0.5, dynamic_ncols=True)
+def bar(label: str, total: int, unit: str, show: bool, leave: bool = True) -> tqdm[NoReturn]:
+    """A bar over ``total`` units; silent where ``show`` is false, gone at its end unless ``leave``."""
+    return tqdm(total=total, desc=label, unit=unit, unit_scale=True, leave=leave, disable=not show, file=sys.stderr, mininterval=0.5, dynamic_ncols=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from clir_bench.collection import Document, Judgement, Query
 from clir_bench.errors import CollectionError
+from clir_bench.progress import bar
 from clir_bench.sources import clirmatrix_training as training
 from clir_bench.sources.clirmatrix_files import (
     ABSENT,
@@ -50,7 +51,11 @@ def build(task: Task, shop: Workshop) -> Built:
             *(f for f in collections.values() if not (shop.folder / f"{stage_of(f, mark)}.jsonl").is_file()),
         ]
     )
-    lists = {(s, q, d): read_lists(shop, index.queries(q, d, s)) for s in dict.fromkeys(read) for q, d in _pairs(task)}
+    lists: dict[tuple[str, str, str], Lists] = {}
+    with bar("query files", len(files), "", shop.progress) as shown:
+        for s, (q, d) in product(dict.fromkeys(read), _pairs(task)):
+            lists[s, q, d] = read_lists(shop, index.queries(q, d, s))
+            shown.update(1)
     listed = check_alignment(lists, task.languages)
     wanted = training.plan(task, lists, splits) if shop.train else None
     held = {d: read_documents(shop, collections[d], _eval_lists(lists, splits, d), wanted.ids[d] if wanted else (), rules, mark) for d in task.languages}

@@ -213,7 +213,7 @@ def read_documents(shop: Workshop, file: Download, lists: list[tuple[Lists, Ids]
 
 def _stream(path: Path, wanted: set[int], listed: set[int], present: set[int], stubs: set[int], progress: bool) -> Iterator[tuple[int, str]]:
     """Read a document collection once: the wanted texts, and of all listed ids whether they are there and whether they are stubs."""
-    with reading_gzip(path, path.name, progress) as stream:
+    with reading_gzip(path, f"reading {path.name.replace('__', '/')}", progress) as stream:
         for line in stream:
             head, _, rest = line.partition(b"\t")
             if not head.isdigit() or (identifier := int(head)) not in listed:

@@ -35,6 +35,7 @@ TIMEOUT = (15.0, 60.0)
 HUB = "https://huggingface.co"
 _CHUNK = 1 << 16  # what a broken connection costs at most
 _PROGRESS = 1 << 20  # a try that brings less counts as fruitless
+_SHOWN = 5_000_000  # smaller files have no bar of their own
 _RETRIED = (429, 500, 502, 503, 504)
 
 
@@ -140,7 +141,7 @@ class Downloads:
 
     def _receive(self, file: Download, part: Path, etag_of_part: Path) -> Stated:
         """Fill ``part`` to its end, over as many connections as that takes."""
-        fruitless, shown = 0, bar(file.name, file.bytes or 0, "B", self.progress)
+        fruitless, shown = 0, bar(file.name, file.bytes or 0, "B", self.progress and (file.bytes or _SHOWN) >= _SHOWN, leave=(file.bytes or 0) >= _SHOWN)
         with shown:
             while True:
                 have = part.stat().st_size if part.is_file() else 0
