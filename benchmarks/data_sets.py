@@ -1,8 +1,9 @@
 """Builders at official sizes: lines of a huge file by HTTP Range, peak memory of each build, the same bytes whatever the order of the files.
 
-python benchmarks/data_sets.py                                        everything: about 20 minutes on two cores, 12 GB of disk
-python benchmarks/data_sets.py --part range --folder /tmp/data_sets   one part; generated files are kept in the folder and used again
-python benchmarks/data_sets.py --small                                a fiftieth of the sizes, in a minute: the script's own check
+python benchmarks/data_sets.py                                          everything: 30 to 40 minutes on two cores, 12 GB of disk
+python benchmarks/data_sets.py --folder DIR --part range                lines by Range; generated files stay in the folder and are used again
+python benchmarks/data_sets.py --folder DIR --part memory --task mmarco
+python benchmarks/data_sets.py --small                                  a fiftieth of the sizes, in two minutes: the script's own check
 
 Nothing is downloaded: synthetic files in the official formats come from the loopback server of tests/official.py. Texts are made-up words in each
 language's script, with a dash beyond Latin-1 every 300 words and a character beyond the basic plane every 100,000, as Wikipedia has them: they decide
@@ -502,6 +503,8 @@ def measure_memory(folder: Path, scale: int, only: str | None) -> None:
             f"{row['name']:22} {row['start']:10.0f} {row['before_writing']:10.0f} {row['peak']:8.0f} {GOAL_MB:8} {verdict:>4} {row['seconds']:8.0f} "
             f"{row['read'] / 1e6:9,.0f} {row['disk'] / 1e6:12,.0f} {row['examples']:9,}"
         )
+    if not any(row["passes"] for row in found):
+        return
     print(f"\n   streaming passes\n{'':22} {'file':16} {'passes':>7} {'unpacked GB':>12} {'seconds':>8} {'MB/s':>7}")
     for row in found:
         groups: dict[str, list[tuple[int, float]]] = {}

@@ -332,7 +332,8 @@ def test_every_text_retrieval_task_of_mteb_has_pairs_or_is_about_code() -> None:
         try:
             assert [_pair(task.metadata, subset) for subset in task.hf_subsets]
         except TaskError as error:
-            assert "-Code. Only languages" in str(error)
+            guessed = task.metadata.name.startswith("CrossLingualSemanticDiscrimination") and "it is not known which language is the query's" in str(error)
+            assert guessed or "-Code. Only languages" in str(error)
             refused.append(task.metadata.name)
     assert len(refused) < 30
     for name in (*SHARED_QUERY_IDS, *DOCUMENT_FIRST):
