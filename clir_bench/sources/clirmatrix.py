@@ -58,11 +58,12 @@ def build(task: Task, shop: Workshop) -> Built:
             shown.update(1)
     listed = check_alignment(lists, task.languages)
     wanted = training.plan(task, lists, splits) if shop.train else None
+    lists = {key: found for key, found in lists.items() if key[0] in splits}  # of the others the plan keeps what it takes
     held = {d: read_documents(shop, collections[d], _eval_lists(lists, splits, d), wanted.ids[d] if wanted else (), rules, mark) for d in task.languages}
     split, rule, notes, sizes = _decide(task, lists, held, splits, rules)
     built = _collect(task, lists, held, split, rule)
     counts = {**built.counts, **sizes, **listed}
-    taught = training.examples(task, lists, held, wanted, split, rule, built) if wanted else None
+    taught = training.examples(task, held, wanted, split, rule, built) if wanted else None
     evaluated = {key: found for key, found in lists.items() if key[0] == split}  # the others are let go
     return built._replace(counts=counts, notes=notes, graded=_graded(task, evaluated, split), training=taught)
 
@@ -108,7 +109,7 @@ def _collect(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[st
     documents: list[Document] = []
     judgements: list[Judgement] = []
     for language in task.languages:
-        mates, here, texts = mates_of(lists, split, language), held[language], held[language].texts()
+        mates, here = mates_of(lists, split, language), held[language]
         chosen = {}
         for q in task.languages:
             if entry := lists.get((split, q, language)):
@@ -117,9 +118,11 @@ def _collect(task: Task, lists: dict[tuple[str, str, str], Lists], held: dict[st
                 counts["golds_absent_from_collection"] += int(((everything != ABSENT) & ~np.isin(everything, here.present)).sum())
                 counts["golds_that_are_stubs"] += int(np.isin(everything, here.stubs).sum())
                 counts["queries_without_gold"] += int((chosen[q] == ABSENT).sum())
+        ids = {int(d) for found in chosen.values() for d in found} - {ABSENT}
+        texts = here.texts(ids)
         merged: dict[int, int] = {}
         by_text: dict[str, int] = {}
-        for d in sorted({int(d) for found in chosen.values() for d in found} - {ABSENT}):
+        for d in sorted(ids):
             merged[d] = by_text.setdefault(texts[d], d)
         counts["equal_texts_merged"] += len(merged) - len(by_text)
         documents += [Document(f"{language}:{d}", language, text) for text, d in by_text.items()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,6 +28,7 @@ DEPTH = 100
 FIRST = 3
 """Places of a list whose texts are kept in the first reading of a document collection; deeper ones only when those are absent."""
 ABSENT = -1
+_LOOK = 240  # bytes that tell nearly always that a text is no stub
 Ids = npt.NDArray[np.int32]
 
 
@@ -47,9 +48,9 @@ class Held(NamedTuple):
     stubs: Ids
     rows: Callable[[], Iterator[list[Any]]]
 
-    def texts(self) -> dict[int, str]:
-        """Texts by id, read anew: those of one language at a time fit into memory, those of all do not."""
-        return {row[1]: row[2] for row in self.rows() if row[0] == "text"}
+    def texts(self, keep: Set[int]) -> dict[int, str]:
+        """The texts of those ids, read anew: those of one language at a time fit into memory, those of all do not."""
+        return {row[1]: row[2] for row in self.rows() if row[0] == "text" and row[1] in keep}
 
     @property
     def whole(self) -> Ids:
@@ -82,8 +83,9 @@ class Index:
     def __init__(self, path: Path) -> None:
         try:
             with gzip.open(path) as stream:
-                self.content: dict[str, Any] = json.load(stream)
-        except (OSError, EOFError, ValueError) as error:
+                blocks = json.load(stream)
+            self.content: dict[str, Any] = {block: blocks.get(block, {}) for block in ("clirmatrix_docs", "clirmatrix_multi8")}  # the others are large
+        except (OSError, EOFError, ValueError, AttributeError) as error:
             raise DownloadError(f"{path}: not the index of CLIRMatrix: {error}") from None
         self.path = path
 
@@ -201,7 +203,7 @@ def read_documents(shop: Workshop, file: Download, lists: list[tuple[Lists, Ids]
             there = np.array(sorted(present), np.int32)
             whole = np.setdiff1d(there, np.array(sorted(stubs), np.int32), assume_unique=True)
             needed = {d for (found, mates), rule, usable in product(lists, rules, (there, whole)) for d in golds(found, rule, usable, mates).tolist()}
-            wanted = needed - {ABSENT} - given
+            listed = wanted = needed - {ABSENT} - given  # what is there, and what is a stub, is known by now
         yield ["present", sorted(present)]
         yield ["stubs", sorted(stubs)]
 
@@ -218,9 +220,8 @@ def _stream(path: Path, wanted: set[int], listed: set[int], present: set[int], s
             head, _, rest = line.partition(b"\t")
             if not head.isdigit() or (identifier := int(head)) not in listed:
                 continue
-            text = norm(rest.decode("utf-8", "replace"))
             present.add(identifier)
-            if is_stub(text):
+            if is_stub(norm(rest[:_LOOK].decode("utf-8", "ignore"))) and is_stub(norm(rest.decode("utf-8", "replace"))):
                 stubs.add(identifier)
             if identifier in wanted:
-                yield identifier, text
+                yield identifier, norm(rest.decode("utf-8", "replace"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection as Sized
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from clir_bench.sources.sampling import fold
@@ -44,10 +44,13 @@ class Example(NamedTuple):
 
 
 class Training(NamedTuple):
-    """Clean examples, how many fell to each rule, and pairs of related documents that are no negatives."""
+    """Clean examples, how many fell to each rule, and pairs of related documents that are no negatives.
 
-    examples: list[Example]
-    dropped: dict[str, int]
+    ``examples`` may be made while they are read, once; ``dropped`` is complete when they have been.
+    """
+
+    examples: Iterable[Example]
+    dropped: Mapping[str, int]
     related: list[tuple[str, str]]
 
 
@@ -59,11 +62,10 @@ def enforce(
     evaluated_texts: Iterable[str],
     dropped: Counter[str],
     cap: dict[str, int],
-) -> list[Example]:
+) -> Iterator[Example]:
     """The examples that pass rules 1, 2 and 8, at most ``cap[split]`` for each split and pair, in the order given; ``dropped`` is counted up."""
     texts = {fold(text) for text in evaluated_texts}
     taken: Counter[tuple[str, str, str]] = Counter()
-    kept = []
     for example in examples:
         place = (example.split, example.query_language, example.document_language)
         if taken[place] >= cap[example.split]:
@@ -75,13 +77,11 @@ def enforce(
         elif fold(example.query) in texts or fold(example.document) in texts:
             dropped["rule 8"] += 1
         else:
-            clean = _clean(example.negatives, document_ids, texts, dropped)
-            kept.append(example._replace(negatives=clean))
             taken[place] += 1
-    return kept
+            yield example._replace(negatives=_clean(example.negatives, document_ids, texts, dropped))
 
 
-def leaks(examples: Sequence[Example], *, document_ids: Sized[str], evaluated_texts: Iterable[str]) -> list[str]:
+def leaks(examples: Iterable[Example], *, document_ids: Sized[str], evaluated_texts: Iterable[str]) -> list[str]:
     """What a check of finished training data finds; empty when it is clean."""
     texts = {fold(text) for text in evaluated_texts}
     found = Counter[str]()

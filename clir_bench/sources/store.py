@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,10 @@ from clir_bench.task import Task, disagreements
 from clir_bench.task_records import Recipe
 
 MANIFEST = "manifest.json"
-_GROUP = 20_000
+PAIR_COLUMNS = ("split", "query_lang", "doc_lang", "query-id", "corpus-id", "query", "document")
+HARD_COLUMNS = ("query-id", "query_lang", "positive-id", "corpus-id", "document", "label")
+_NUMBERS = ("score", "label", "start_a", "end_a", "start_b", "end_b")
+_GROUP = 10_000
 TRAINING_FILES = ("train_pairs.parquet", "hard_negatives.parquet", "related.parquet")
 
 
@@ -75,9 +79,9 @@ def write_collection(place: Path, task: Task, built: Built, sources: Iterable[So
     try:
         place.mkdir(parents=True, exist_ok=True)
         tables = tables_of(collection, built.english)
-        if built.training is not None:
-            tables |= dict(zip(TRAINING_FILES, _training_tables(built.training), strict=True))
         files = {name: write_table(place / name, rows) for name, rows in tables.items()}
+        if built.training is not None:
+            files |= _write_training(place, built.training)
         if built.graded is not None:
             files["qrels_graded.parquet"] = _write_graded(place / "qrels_graded.parquet", built.graded)
         manifest = Manifest(
@@ -185,10 +189,9 @@ def read_training(place: Path) -> Training | None:
         return None
     pairs, hard, related = (read_table(place / name) for name in TRAINING_FILES)
     negatives: dict[tuple[str, str, str], list[Negative]] = {}
-    for key, language, positive, *rest in zip(*(hard[c] for c in ("query-id", "query_lang", "positive-id", "corpus-id", "document", "label")), strict=True):
+    for key, language, positive, *rest in zip(*(hard[c] for c in HARD_COLUMNS), strict=True):
         negatives.setdefault((key, language, positive), []).append(Negative(*rest))
-    columns = ("split", "query_lang", "doc_lang", "query-id", "corpus-id", "query", "document")
-    rows = [Example(*row) for row in zip(*(pairs[c] for c in columns), strict=True)]
+    rows = [Example(*row) for row in zip(*(pairs[c] for c in PAIR_COLUMNS), strict=True)]
     examples = [row._replace(negatives=tuple(negatives.get((row.key, row.query_language, row.document_id), ()))) for row in rows]
     return Training(examples, {}, list(zip(related["query-id"], related["corpus-id"], strict=True)))
 
@@ -220,23 +223,17 @@ def _write_manifest(place: Path, manifest: Manifest) -> None:
             table.unlink()
 
 
-def _training_tables(training: Training) -> tuple[Mapping[str, Sequence[Any]], ...]:
-    examples = sorted(training.examples)
-    hard = [(e, n) for e in examples for n in e.negatives]
-    related = sorted(set(training.related))
-    pair_columns = ("split", "query_lang", "doc_lang", "query-id", "corpus-id", "query", "document")
-    return (
-        {name: [e[i] for e in examples] for i, name in enumerate(pair_columns)},
-        {
-            "query-id": [e.key for e, _ in hard],
-            "query_lang": [e.query_language for e, _ in hard],
-            "positive-id": [e.document_id for e, _ in hard],
-            "corpus-id": [n.id for _, n in hard],
-            "document": [n.text for _, n in hard],
-            "label": [n.label for _, n in hard],
-        },
-        {name: [row[i] for row in related] for i, name in enumerate(("query-id", "corpus-id"))},
-    )
+def _write_training(place: Path, training: Training) -> dict[str, FileRecord]:
+    """The three tables, the examples written as they come."""
+    with writing_table(place / TRAINING_FILES[0], PAIR_COLUMNS) as pairs, writing_table(place / TRAINING_FILES[1], HARD_COLUMNS) as hard:
+        for e in training.examples:
+            pairs.add((e.split, e.query_language, e.document_language, e.key, e.document_id, e.query, e.document))
+            for n in e.negatives:
+                hard.add((e.key, e.query_language, e.document_id, n.id, n.text, n.label))
+    with writing_table(place / TRAINING_FILES[2], ("query-id", "corpus-id")) as related:
+        for row in sorted(set(training.related)):
+            related.add(row)
+    return dict(zip(TRAINING_FILES, (record_of(place / name) for name in TRAINING_FILES), strict=True))
 
 
 def _leakage(task: Task, training: Training | None) -> dict[str, int | str] | None:
@@ -249,18 +246,53 @@ def _leakage(task: Task, training: Training | None) -> dict[str, int | str] | No
 
 
 def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> FileRecord:
-    """Write columns as parquet, a row group every 20,000 rows: equal columns give equal bytes, and no second copy of them stands in memory."""
+    """Write columns as parquet: equal columns give equal bytes."""
+    with writing_table(path, tuple(columns)) as table:
+        for row in zip(*columns.values(), strict=True):
+            table.add(row)
+    return record_of(path)
+
+
+class TableWriter:
+    """Takes rows, and writes them a group at a time, so that no second copy of a table stands in memory."""
+
+    def __init__(self, writer: Any, schema: Any) -> None:
+        self.writer, self.schema, self.rows = writer, schema, list[tuple[Any, ...]]()
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        """One row, in the order of the columns."""
+        self.rows.append(row)
+        if len(self.rows) == _GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        import pyarrow as pa
+
+        if self.rows:
+            columns = zip(*self.rows, strict=True)
+            self.writer.write_table(pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, self.schema, strict=True)], schema=self.schema))
+            self.rows.clear()
+
+
+@contextmanager
+def writing_table(path: Path, columns: Sequence[str]) -> Iterator[TableWriter]:
+    """A parquet table that becomes ``path`` when the block ends well. Columns are strings, but for those that are known to be numbers."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    numbers = ("score", "label", "start_a", "end_a", "start_b", "end_b")
-    schema = pa.schema([(name, pa.int32() if name in numbers else pa.string()) for name in columns])
-    rows = len(next(iter(columns.values())))
+    schema = pa.schema([(name, pa.int32() if name in _NUMBERS else pa.string()) for name in columns])
     with replacing(path) as out, parquet.ParquetWriter(out, schema, compression="zstd", compression_level=9) as writer:
-        for start in range(0, rows, _GROUP):
-            group = {name: pa.array(list(values[start : start + _GROUP]), schema.field(name).type) for name, values in columns.items()}
-            writer.write_table(pa.table(group, schema=schema))
-    return FileRecord(rows=rows, bytes=path.stat().st_size, sha256=hash_file(path, "sha256"))
+        table = TableWriter(writer, schema)
+        yield table
+        table.flush()
+
+
+def record_of(path: Path) -> FileRecord:
+    """What the manifest says of a written table."""
+    from pyarrow import parquet
+
+    return FileRecord(rows=parquet.read_metadata(path).num_rows, bytes=path.stat().st_size, sha256=hash_file(path, "sha256"))
 
 
 def _write_graded(path: Path, graded: Iterable[Graded]) -> FileRecord:
@@ -272,14 +304,12 @@ def _write_graded(path: Path, graded: Iterable[Graded]) -> FileRecord:
     schema = pa.schema(
         [("query_lang", language), ("doc_lang", language), ("topic", pa.int32()), ("query", pa.int32()), ("document", pa.int32()), ("label", pa.int8())]
     )
-    rows = 0
     with replacing(path) as out, parquet.ParquetWriter(out, schema, compression="zstd", compression_level=9) as writer:
         for pair in graded:
             size = len(pair.columns["topic"])
             languages = {"query_lang": [pair.query_language] * size, "doc_lang": [pair.document_language] * size}
             writer.write_table(pa.table({**languages, **pair.columns}, schema=schema))
-            rows += size
-    return FileRecord(rows=rows, bytes=path.stat().st_size, sha256=hash_file(path, "sha256"))
+    return record_of(path)
 
 
 def read_table(path: Path) -> dict[str, list[Any]]:

@@ -38,8 +38,9 @@ def verify_collection(place: Path, task: Task, downloads: Downloads) -> tuple[li
         problems.append(f"corpus_en.parquet: {lacking} documents have no English text")
     if (training := store.read_training(place)) is not None:
         texts = [*collection.pool.texts, *collection.queries.texts, *(english or {}).values()]
-        problems += leaks(training.examples, document_ids=set(collection.pool.ids), evaluated_texts=texts)
-        checked.append(f"{len(training.examples):,} training examples, rules 2 and 8")
+        examples = list(training.examples)
+        problems += leaks(examples, document_ids=set(collection.pool.ids), evaluated_texts=texts)
+        checked.append(f"{len(examples):,} training examples, rules 2 and 8")
     for source in manifest.sources:
         outcome = _verify_source(source, downloads)
         (problems if outcome.startswith("!") else checked).append(f"{source.name}: {outcome.removeprefix('!')}")

@@ -126,7 +126,7 @@ def members(path: Path, label: str, progress: bool) -> Iterator[tuple[str, Binar
         for member in archive:
             content: Any = archive.extractfile(member) if member.isfile() else None
             if content is not None:
-                yield member.name.rsplit("/", 1)[-1], content
+                yield member.name.rsplit("/", 1)[-1], io.BufferedReader(content.raw, 1 << 20)  # tarfile's own hands out 8 kB at a time
 
 
 class _Counted(io.RawIOBase):
