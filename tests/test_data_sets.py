@@ -709,5 +709,5 @@ def test_a_full_disk_leaves_no_collection_and_one_message(tmp_path: Path, monkey
 
 
 def test_a_task_that_is_not_built_says_how_to_build_it(tmp_path: Path) -> None:
-    with pytest.raises(ClirBenchError, match=r"task mmarco is not built: about 850 MB to download.*Build it: clir-bench data build mmarco"):
+    with pytest.raises(ClirBenchError, match=r"task mmarco is not built: about 450 MB to download.*Build it: clir-bench data build mmarco"):
         building.read_built(load_task("mmarco"), tmp_path)
