@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+os.environ["CLIR_BENCH_CACHE"] = tempfile.mkdtemp(prefix="clir-bench-tests-")  # what the developer has built must not join the tests
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -59,6 +62,12 @@ def assembled(encoder: HashingEncoder, index: object | None = None) -> Assembled
     clock = Clock()
     stage = ExternalStage(kind="external", model=ModelReference(name="tests/hashing", revision="1"), source="tests")
     return Assembled(System(model="tests/hashing", revision="1"), Dense(encoder, index or Exact(), clock), (stage,), clock)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_is_left_behind() -> Iterator[None]:
+    yield
+    shutil.rmtree(os.environ["CLIR_BENCH_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

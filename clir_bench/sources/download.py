@@ -224,7 +224,8 @@ def stated_by(answer: requests.Response) -> Stated:
     total = re.fullmatch(r"bytes .*/(\d+)", answer.headers.get("Content-Range", ""))
     length = total[1] if total else answer.headers.get("Content-Length")
     etag = answer.headers.get("ETag", "")
-    return Stated(int(length) if length else None, None if etag.startswith("W/") else etag.strip('"') or None, hub="X-Repo-Commit" in answer.headers)
+    hub = any("X-Repo-Commit" in hop.headers for hop in (*answer.history, answer))
+    return Stated(int(length) if length else None, None if etag.startswith("W/") else etag.strip('"') or None, hub)
 
 
 def announce_space(folder: Path, needed: int) -> None:
