@@ -289,8 +289,3 @@ def disk_error(error: OSError, path: Path, needed: int | None) -> DownloadError:
         rest = f" of {needed:,}" if needed else ""
         return DownloadError(f"{path}: no space left, at {have:,}{rest} bytes. They are kept: free some space and run the same command again.")
     return DownloadError(f"{path} cannot be written: {error.strerror or error}")
-
-
-def total_bytes(files: Iterable[Download]) -> int:
-    """Bytes of the files whose size is known."""
-    return sum(f.bytes or 0 for f in files)
