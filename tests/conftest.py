@@ -70,6 +70,15 @@ def _no_cache_is_left_behind() -> Iterator[None]:
     shutil.rmtree(os.environ["CLIR_BENCH_CACHE"], ignore_errors=True)
 
 
+@pytest.fixture
+def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses and time-outs of a server on loopback."""
+    from clir_bench.sources import download
+
+    monkeypatch.setattr(download, "BACKOFF", 0.01)
+    monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.5))
+
+
 @pytest.fixture(scope="session")
 def sample() -> tuple[Task, Collection]:
     return open_task("sample")

@@ -29,7 +29,7 @@ from official import (
 
 from clir_bench.collection import Collection
 from clir_bench.errors import ClirBenchError, CollectionError, DownloadError
-from clir_bench.sources import building, download, store
+from clir_bench.sources import building, store
 from clir_bench.sources.building import Options
 from clir_bench.sources.leakage import Training
 from clir_bench.task import Task, load_task
@@ -47,10 +47,7 @@ GOLDEN = {
 """Fingerprints of the collections that the miniature sites give, on every Python and in every file order."""
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "BACKOFF", 0.01)
-    monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.5))
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 @contextmanager

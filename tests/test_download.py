@@ -25,10 +25,7 @@ PATH = "/data/file.bin"
 HUB = "/datasets/org/name/resolve/" + "a" * 40 + "/file.bin"
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "BACKOFF", 0.01)
-    monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.5))
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 @pytest.fixture
@@ -114,6 +111,20 @@ def test_a_server_that_ignores_range_is_read_from_the_start(site: Site, tmp_path
     (tmp_path / "file.part").write_bytes(CONTENT[:1_000_000])
     site.faults[PATH] = Fault(times=9, whole=True)
     assert Downloads(tmp_path).get(wanted(site)).read_bytes() == CONTENT
+
+
+def test_a_kill_between_checking_and_naming_costs_no_second_download(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = wanted(site)
+    with monkeypatch.context() as patched:
+        real = download.os.replace
+        patched.setattr(download.os, "replace", lambda a, b: killed() if str(a).endswith("file.part") else real(a, b))
+        with pytest.raises(KeyboardInterrupt):
+            Downloads(tmp_path).get(whole)
+    assert Downloads(tmp_path).get(whole).read_bytes() == CONTENT
+    assert sent(site) == len(CONTENT)
 
 
 def test_a_complete_part_is_not_fetched_again(site: Site, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from official import Fault, Site, serving
 
 from clir_bench.errors import DownloadError
-from clir_bench.sources import download
 from clir_bench.sources.ranges import LocalRanges, RemoteRanges, fetch_lines
 from clir_bench.task_records import Download
 
@@ -28,10 +27,7 @@ def sorted_file(lines: int, seed: int, longest: int = 400) -> bytes:
 CONTENT = sorted_file(LINES, 1)
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "BACKOFF", 0.01)
-    monkeypatch.setattr(download, "TIMEOUT", (2.0, 0.5))
+pytestmark = pytest.mark.usefixtures("quick_network")
 
 
 @pytest.fixture

@@ -77,24 +77,21 @@ class Downloads:
 
     def get(self, file: Download) -> Path:
         """The file, complete and checked. Raises DownloadError; what has arrived stays and is gone on from."""
-        local = self.local(file)
-        path = local or self.folder / file.name.replace("/", "__")
-        known = self.records.get(file.name)
-        if local is not None:
-            _check_size(file, path)
-            checksum = _verify(file, path, None, f"{path}. Remove it from --source-dir, or put the right file there")
-        elif path.is_file() and known is not None and known.via == "http":
-            return path
-        else:
-            checksum = self._fetch(file, path)
-        self.note(SourceRecord(file.name, file.url, path.stat().st_size, checksum, "http" if local is None else "source-dir"))
+        if (local := self.local(file)) is not None:
+            _check_size(file, local)
+            checksum = _verify(file, local, None, f"{local}. Remove it from --source-dir, or put the right file there")
+            self.note(SourceRecord(file.name, file.url, local.stat().st_size, checksum, "source-dir"))
+            return local
+        path, known = self._place(file.name), self.records.get(file.name)
+        if not (path.is_file() and known is not None and known.via == "http"):
+            self._fetch(file, path)
         return path
 
     def note(self, record: SourceRecord) -> None:
         """Remember what was read, for the manifest, beyond this run."""
         self.records[record.name] = record
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.folder / f"{record.name.replace('/', '__')}.checked") as out:
+        with replacing(self._place(f"{record.name}.checked")) as out:
             out.write(json.dumps(record).encode())
 
     def local(self, file: Download) -> Path | None:
@@ -125,19 +122,22 @@ class Downloads:
     def drop(self, file: Download) -> None:
         """Delete a downloaded copy that is no longer needed, unless all are kept; its record stays, and so does what lies in ``source_dir``."""
         if not self.keep:
-            (self.folder / file.name.replace("/", "__")).unlink(missing_ok=True)
+            self._place(file.name).unlink(missing_ok=True)
 
-    def _fetch(self, file: Download, path: Path) -> str:
+    def _place(self, name: str) -> Path:
+        return self.folder / name.replace("/", "__")
+
+    def _fetch(self, file: Download, path: Path) -> None:
         part, etag_of_part = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.etag")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stated = self._receive(file, part, etag_of_part)
             checksum = _verify(file, part, stated.etag if stated.hub else None, f"{part.with_suffix('.rejected')}, the copy that was refused")
+            self.note(SourceRecord(file.name, file.url, part.stat().st_size, checksum, "http"))  # before the name: a kill between leaves a whole part
             os.replace(part, path)
         except OSError as error:
             raise disk_error(error, part, file.bytes) from error
         etag_of_part.unlink(missing_ok=True)
-        return checksum
 
     def _receive(self, file: Download, part: Path, etag_of_part: Path) -> Stated:
         """Fill ``part`` to its end, over as many connections as that takes."""
