@@ -43,5 +43,5 @@ class DownloadError(ClirBenchError):
 class MissingExtra(ClirBenchError):
     """A part that needs a package which is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs the package {package!r}, which is not installed: pip install 'clir-bench[{extra}]'")
+    def __init__(self, package: str, extra: str, hint: str = "") -> None:
+        super().__init__(f"this needs the package {package!r}, which is not installed: pip install 'clir-bench[{extra}]'{f'. {hint}' if hint else ''}")

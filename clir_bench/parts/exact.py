@@ -125,6 +125,9 @@ class Exact:
     def _each_block(self, queries: int, work: Callable[[slice], None]) -> None:
         """Do ``work`` for every block of queries, each thread single-threaded within its block: pools of threads would fight for the cores."""
         blocks = [slice(start, min(start + self._rows, queries)) for start in range(0, queries, self._rows)]
+        if len(blocks) == 1:  # one query at a time: making the threads would take longer than their work
+            work(blocks[0])
+            return
         with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
             for _ in threads.map(work, blocks):
                 pass
