@@ -11,6 +11,9 @@ from pathlib import Path
 
 from clir_bench.cli_data import add_verbs
 from clir_bench.cli_evaluate import add_evaluate
+from clir_bench.cli_latency import add_latency
+from clir_bench.cli_mt_eval import add_mt_eval
+from clir_bench.cli_translate import add_translate
 from clir_bench.console import console
 from clir_bench.errors import ClirBenchError
 
@@ -37,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
     add_evaluate(partial(_verb, verbs))
+    add_translate(partial(_verb, verbs))
+    add_mt_eval(partial(_verb, verbs))
+    add_latency(partial(_verb, verbs))
 
     p = _verb(verbs, "check", _check, "check tasks and submissions; every problem at once", "clir-bench check tasks submissions")
     p.add_argument("paths", nargs="*", help="files or folders (default: the tasks, and ./submissions)")
@@ -47,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     add_verbs(partial(_verb, below))
 
     p = _verb(verbs, "tasks", _tasks, "list the tasks", "clir-bench tasks")
+
+    p = _verb(verbs, "models", _models, "list the encoders and re-rankers that are known by more than their files", "clir-bench models")
 
     p = _verb(
         verbs,
@@ -137,6 +145,19 @@ def _tasks(o: argparse.Namespace) -> int:
             "yes" if is_at_hand(t) else "no", t.licence, t.title,
         )  # fmt: skip
     views.show(console(), table)
+    return 0
+
+
+def _models(o: argparse.Namespace) -> int:
+    from clir_bench import views, views_models
+    from clir_bench.sources import DATA_SETS
+    from clir_bench.task import load_task
+
+    tasks = [load_task(name) for name in DATA_SETS]
+    if o.json:
+        print(json.dumps(views_models.as_records(tasks), indent=1, ensure_ascii=False))
+        return 0
+    views.show(console(), views_models.encoders(), views_models.rerankers(), views_models.contamination(tasks))
     return 0
 
 

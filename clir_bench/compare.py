@@ -42,7 +42,9 @@ class Comparison(NamedTuple):
 
 def compare(a: Submission, b: Submission, measure: str = "R@10") -> Comparison:
     """Paired comparison on the pairs both have. Raises SubmissionError unless both saw the same collection and carry gold ranks."""
-    mine, theirs = (a.task.name, a.task.version, a.task.track, a.task.fingerprint), (b.task.name, b.task.version, b.task.track, b.task.fingerprint)
+    mine, theirs = ((t.name, t.version, t.fingerprint) for t in (a.task, b.task))
+    if (a.task.track == "oracle") != (b.task.track == "oracle"):
+        raise SubmissionError(f"A is of track {a.task.track}, B of {b.task.track}: the oracle track is compared with itself only")
     if mine != theirs or a.task.fingerprint is None:
         raise SubmissionError(f"A is of task {mine}, B of {theirs}: only the same collection (by its fingerprint) can be compared")
     ranks_a, ranks_b = a.ranks(), b.ranks()

@@ -7,20 +7,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from clir_bench import bias, provenance
 from clir_bench.assemble import Assembled, Runtime, build
-from clir_bench.collection import Collection, Pair, Ranking
-from clir_bench.errors import ModelError
+from clir_bench.collection import Collection, IntArray, Pair, Ranking, Texts
+from clir_bench.errors import ModelError, TaskError
 from clir_bench.measures import NOT_FOUND, GoldRanks, gold_ranks, parse_measure, stats
+from clir_bench.oracle import rerank_with_gold
 from clir_bench.records import (
     EncodeStage,
+    FuseStage,
     GoldRankRecord,
     LexicalStage,
     PairRecord,
     ProfileRecord,
+    RerankStage,
     SearchStage,
     Stage,
     SystemRecord,
@@ -28,15 +32,27 @@ from clir_bench.records import (
     TimingRecord,
     TranslateStage,
 )
-from clir_bench.retrieval import Locator
+from clir_bench.retrieval import Locator, Reranked, Timing, can_locate
 from clir_bench.submission import FORMAT, Submission, pack_ranks, stat_record
 from clir_bench.system import System
 from clir_bench.task import Task
+from clir_bench.task_records import Track
+
+
+class Translation(NamedTuple):
+    """English texts by id, which stand for the documents or the queries, and the record of where they come from."""
+
+    texts: Mapping[str, str]
+    stage: TranslateStage
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, with the arrays behind it. ``exact`` and ``own`` hold ranks in the whole and the own-language pool, however deep."""
+    """What was measured, with the arrays behind it. ``exact`` and ``own`` hold ranks in the whole and the own-language pool, however deep.
+
+    On track ``oracle`` the ranking is that of the candidates as found; ``ranks`` have the relevant documents put in.
+    """
 
     collection: Collection
     ranking: Ranking
@@ -51,31 +67,39 @@ def evaluate(
     collection: Collection,
     system: System | Assembled,
     *,
+    track: Track | None = None,
     pairs: Iterable[Pair] | None = None,
-    english: Mapping[str, str] | None = None,
+    documents: Translation | None = None,
+    queries: Translation | None = None,
     runtime: Runtime | None = None,
     command: str = "",
 ) -> Evaluation:
     """Evaluate a system on a task's collection, on all pairs or only some.
 
-    The pool is always the whole one, so the numbers of a pair do not depend on which others were asked for. ``english`` holds each document's English
-    text by id, where the system's ``documents`` are english: languages, pairs and judgements stay those of the originals.
+    The pool is always the whole one, so the numbers of a pair do not depend on which others were asked for. ``track`` None is ``rerank`` for a system
+    with a re-ranker, else ``retrieval``. ``documents`` and ``queries`` hold the English texts where the system's are english: languages, pairs and
+    judgements stay those of the originals.
     """
     started, clock = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), perf_counter()
     asked = collection if pairs is None else collection.restrict(pairs)
-    assembled = system if isinstance(system, Assembled) else build(system, runtime)
-    if (assembled.system.documents == "english") != (english is not None):
-        raise ModelError(f"documents are {assembled.system.documents!r}, but {'no' if english is None else 'their'} English texts were given")
-    stages: tuple[Stage, ...] = assembled.stages
-    pool = asked.pool
-    if english is not None:
-        pool = replace(pool, texts=[english[key] for key in pool.ids])
-        stages = (TranslateStage(kind="translate", documents="english", source=f"English texts of the collection {task.name}"), *stages)
+    assembled = system if isinstance(system, Assembled) else build(system, runtime, task.depth)
+    chosen = settle_track(task, assembled.system, track)
+    for what, wanted, given in (("documents", assembled.system.documents, documents), ("queries", assembled.system.queries, queries)):
+        if (wanted == "english") != (given is not None):
+            raise ModelError(f"{what} are {wanted!r}, but {'no' if given is None else 'their'} English texts were given")
+    seen = replace(asked, pool=_translated(asked.pool, documents), queries=_translated(asked.queries, queries))
     retriever, earlier = assembled.retriever, len(assembled.clock.timings)
-    retriever.index(pool)
-    ranking = retriever.search(asked.queries, task.depth)
-    ranks = gold_ranks(ranking, asked.judgements)
-    exact, own = _locate(retriever, asked, ranks) if isinstance(retriever, Locator) else (None, None)
+    retriever.index(seen.pool)
+    injected, exact, own = None, None, None
+    if chosen == "oracle":
+        assert isinstance(retriever, Reranked)
+        ranking, ranks, injected = rerank_with_gold(retriever, seen, task.rerank.oracle_rank)
+    else:
+        ranking = retriever.search(seen.queries, task.depth)
+        ranks = gold_ranks(ranking, asked.judgements)
+        exact, own = _locate(retriever, seen, ranks) if can_locate(retriever) else (None, None)
+    profiles = bias.language_profiles(asked, ranking) if chosen != "oracle" else ()
+    timings = (*(t.timing for t in (documents, queries) if t and t.timing), *assembled.clock.timings[earlier:])
     return Evaluation(
         collection=asked,
         ranking=ranking,
@@ -84,23 +108,31 @@ def evaluate(
         own=own,
         submission=Submission(
             format=FORMAT,
-            task=_task_record(task, collection),
-            system=_system_record(assembled.system, stages),
+            task=_task_record(task, collection, chosen),
+            system=_system_record(assembled.system, (*(t.stage for t in (documents, queries) if t), *assembled.stages)),
             complete=len(asked.pairs) == len(collection.pairs),
             pool=dict(sorted(Counter(collection.pool.languages).items())),
-            pairs=_pair_records(task, ranks, own),
-            bias=tuple(
-                ProfileRecord(query=p.query_language, depth=p.depth, gold=p.gold, queries=p.queries, retrieved=dict(p.retrieved))
-                for p in bias.language_profiles(asked, ranking)
-            ),
-            timings=tuple(
-                TimingRecord(stage=t.stage, items=t.items, seconds=round(t.seconds, 4), cpu_seconds=round(t.cpu_seconds, 4))
-                for t in assembled.clock.timings[earlier:]
-            ),
+            pairs=_pair_records(task, ranks, own, injected),
+            bias=tuple(ProfileRecord(query=p.query_language, depth=p.depth, gold=p.gold, queries=p.queries, retrieved=dict(p.retrieved)) for p in profiles),
+            timings=tuple(TimingRecord(stage=t.stage, items=t.items, seconds=round(t.seconds, 4), cpu_seconds=round(t.cpu_seconds, 4)) for t in timings),
             gold_ranks=_packed(ranks, own),
             provenance=provenance.collect(started, perf_counter() - clock, command, task.recipe.seed if "recipe" in task.model_fields_set else None),
         ),
     )
+
+
+def settle_track(task: Task, system: System, track: Track | None) -> Track:
+    """The track a system runs on. Raises TaskError for one that the task or the system does not have."""
+    chosen: Track = track or ("rerank" if system.reranker else "retrieval")
+    if chosen not in task.tracks:
+        raise TaskError(f"task {task.name} has the tracks {', '.join(task.tracks)}, not {chosen}")
+    if (chosen == "retrieval") != (system.reranker is None):
+        raise TaskError(
+            f"track {chosen!r} {'is for systems without a re-ranker: leave out --rerank' if system.reranker else 'needs a re-ranker: --rerank MODEL'}"
+        )
+    if chosen == "oracle" and (depth := system.rerank_depth) and depth < task.rerank.oracle_rank:
+        raise TaskError(f"task {task.name} puts missing documents at rank {task.rerank.oracle_rank}, but the system re-ranks only {depth}: --rerank-depth")
+    return chosen
 
 
 def signature(stages: Iterable[Stage]) -> str:
@@ -113,12 +145,23 @@ def signature(stages: Iterable[Stage]) -> str:
         elif isinstance(stage, LexicalStage):
             parts += [f"{stage.formula} k1={stage.k1:g} b={stage.b:g} epsilon={stage.epsilon:g}", stage.tokenizer]
         elif isinstance(stage, SearchStage):
-            parts.append(stage.index)
+            seed = "" if stage.seed is None else f" seed={stage.seed}"
+            parts.append(f"hnsw {stage.library} m={stage.m} ef_construction={stage.ef_construction} ef={stage.ef}{seed}" if stage.library else stage.index)
         elif isinstance(stage, TranslateStage):
-            parts.append(f"documents {stage.documents} ({stage.source})")
+            model = f"{stage.model.name}@{stage.model.revision}, " if stage.model else ""
+            parts.append(f"{stage.texts} in English ({model}{stage.source})")
+        elif isinstance(stage, FuseStage):
+            parts.append(f"{stage.systems} fused by {stage.method} k={stage.k} to {stage.depth}")
+        elif isinstance(stage, RerankStage):
+            parts.append(f"first {stage.depth} re-ranked by {stage.model.name}@{stage.model.revision}")
+            parts += [f"{stage.max_tokens} tokens", stage.dtype, *([f"template {stage.template}"] if stage.template else [])]
         else:
             parts.append(f"{stage.model.name}@{stage.model.revision} ({stage.source})")
     return " | ".join(parts)
+
+
+def _translated(texts: Texts, english: Translation | None) -> Texts:
+    return texts if english is None else replace(texts, texts=[english.texts[key] for key in texts.ids])
 
 
 def _locate(retriever: Locator, collection: Collection, ranks: GoldRanks) -> tuple[GoldRanks, GoldRanks]:
@@ -132,11 +175,11 @@ def _locate(retriever: Locator, collection: Collection, ranks: GoldRanks) -> tup
     return ranks.with_rank(exact[at]), ranks.with_rank(own[at])
 
 
-def _task_record(task: Task, collection: Collection) -> TaskRecord:
+def _task_record(task: Task, collection: Collection, track: Track) -> TaskRecord:
     return TaskRecord(
         name=task.name,
         version=task.version,
-        track="retrieval",
+        track=track,
         depth=task.depth,
         fingerprint=collection.fingerprint,
         documents=len(collection.pool),
@@ -149,15 +192,21 @@ def _system_record(system: System, stages: tuple[Stage, ...]) -> SystemRecord:
     return SystemRecord(name=system.display_name, variant=system.variant, signature=signature(stages), stages=stages)
 
 
-def _pair_records(task: Task, ranks: GoldRanks, own: GoldRanks | None) -> tuple[PairRecord, ...]:
-    full = {name: stats(parse_measure(name), ranks) for name in task.measures}
-    recall = {name: stats(parse_measure(name), own) for name in task.measures if parse_measure(name).kind == "R"} if own else {}
+def _pair_records(task: Task, ranks: GoldRanks, own: GoldRanks | None, injected: IntArray | None) -> tuple[PairRecord, ...]:
+    """Recall as deep as the oracle track's last place says nothing there: everything is found."""
+    measures = [parse_measure(name) for name in task.measures]
+    if injected is not None:
+        measures = [m for m in measures if m.kind not in ("R", "Success") or m.k < task.rerank.oracle_rank]
+    full = {str(measure): stats(measure, ranks) for measure in measures}
+    recall = {str(measure): stats(measure, own) for measure in measures if measure.kind == "R"} if own else {}
+    given = None if injected is None else np.bincount(ranks.pair, injected > 0, len(ranks.pairs))
     return tuple(
         PairRecord(
             query=pair.query,
             document=pair.document,
             measures={name: stat_record(found[i]) for name, found in full.items()},
             own_language={name: stat_record(found[i]) for name, found in recall.items()},
+            injected=None if given is None else int(given[i]),
         )
         for i, pair in enumerate(ranks.pairs)
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clir_bench.records import Provenance
 
-_PACKAGES = ("numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "numba", "mteb", "beir")
+_PACKAGES = ("numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "numba", "mteb", "beir", "hnswlib", "faiss-cpu", "usearch", "ctranslate2")
 
 
 def collect(started: str, seconds: float, command: str, seed: int | None) -> Provenance:

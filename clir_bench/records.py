@@ -41,14 +41,25 @@ class EncodeStage(Strict):
     max_tokens: Annotated[int, Field(gt=0)]
     query_prompt: Text
     document_prompt: Text
-    dtype: Literal["float32", "bfloat16", "float16"]
+    dtype: Literal["float32", "bfloat16", "float16", "server"]
 
 
 class SearchStage(Strict):
-    """A vector index."""
+    """A vector index; for HNSW the library, with its version, and the parameters that decide what it finds (usearch takes no seed)."""
 
     kind: Literal["search"]
-    index: Literal["exact"]
+    index: Literal["exact", "hnsw"]
+    library: Text | None = None
+    m: Annotated[int, Field(gt=0)] | None = None
+    ef_construction: Annotated[int, Field(gt=0)] | None = None
+    ef: Annotated[int, Field(gt=0)] | None = None
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if any((value is None) == (self.index == "hnsw") for value in (self.library, self.m, self.ef_construction, self.ef)):
+            raise ValueError(f"an {self.index} index {'needs' if self.index == 'hnsw' else 'has no'} library, m, ef_construction and ef")
+        return self
 
 
 class LexicalStage(Strict):
@@ -64,11 +75,36 @@ class LexicalStage(Strict):
 
 
 class TranslateStage(Strict):
-    """Documents replaced by their English texts before anything sees them; ``source`` says whose."""
+    """Documents or queries replaced by English texts before anything sees them.
+
+    ``source`` says whose: a collection's own, or a translator's, with all that decides its output.
+    """
 
     kind: Literal["translate"]
-    documents: Literal["english"]
+    texts: Literal["documents", "queries"]
     source: Text
+    model: ModelReference | None = None
+
+
+class FuseStage(Strict):
+    """The rankings of the ``systems`` stages chains before it joined by reciprocal rank (Cormack et al. 2009), each to ``depth``."""
+
+    kind: Literal["fuse"]
+    method: Literal["reciprocal-rank"]
+    k: Annotated[int, Field(gt=0)]
+    systems: Annotated[int, Field(gt=1)]
+    depth: Annotated[int, Field(gt=0)]
+
+
+class RerankStage(Strict):
+    """A cross-encoder over the first ``depth`` documents of what is before it; what stands below keeps its order. Scores are raw logits."""
+
+    kind: Literal["rerank"]
+    model: ModelReference
+    depth: Annotated[int, Field(gt=0)]
+    max_tokens: Annotated[int, Field(gt=0)]
+    template: Text
+    dtype: Literal["float32", "bfloat16", "float16"]
 
 
 class ExternalStage(Strict):
@@ -79,7 +115,7 @@ class ExternalStage(Strict):
     source: Text
 
 
-Stage = TranslateStage | EncodeStage | SearchStage | LexicalStage | ExternalStage
+Stage = TranslateStage | EncodeStage | SearchStage | LexicalStage | FuseStage | RerankStage | ExternalStage
 
 
 class SystemRecord(Strict):
@@ -127,12 +163,16 @@ class StatRecord(Strict):
 
 
 class PairRecord(Strict):
-    """The scores of one pair; ``own_language`` are those of the pool reduced to the document language."""
+    """The scores of one pair; ``own_language`` are those of the pool reduced to the document language.
+
+    ``injected`` is the number of evaluated queries to whose candidates a relevant document was added (track oracle only).
+    """
 
     query: str
     document: str
     measures: Annotated[dict[str, StatRecord], Field(min_length=1)]
     own_language: dict[str, StatRecord] = Field(default_factory=dict)
+    injected: Count | None = None
 
     @field_validator("query", "document")
     @classmethod
@@ -150,6 +190,8 @@ class PairRecord(Strict):
                 raise ValueError(f"own_language {name} is lower than {name}, but fewer documents cannot hide a relevant one")
         if len({stat.n for stat in (*self.measures.values(), *self.own_language.values())}) > 1:
             raise ValueError("its measures have different n")
+        if self.injected is not None and self.injected > (n := next(iter(self.measures.values())).n):
+            raise ValueError(f"injected is {self.injected}, but {n} queries were evaluated")
         return self
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter, process_time
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
-from clir_bench.collection import FloatArray, IntArray, Ranking, Texts, language_numbers
+from clir_bench.collection import NOTHING, FloatArray, IntArray, Ranking, Texts, language_numbers
 from clir_bench.measures import NOT_FOUND
 from clir_bench.vectors import Role
 
@@ -24,7 +24,6 @@ class Retriever(Protocol):
         """The best ``depth`` rows of each query."""
 
 
-@runtime_checkable
 class Locator(Protocol):
     """A retriever that can say where any document stands, however deep: what own-language recall needs."""
 
@@ -33,6 +32,11 @@ class Locator(Protocol):
 
         ``query`` int32 [targets], ascending, and ``document`` int32 [targets] name the targets; NOT_FOUND where it cannot be retrieved at all.
         """
+
+
+def can_locate(retriever: Retriever) -> TypeGuard[Locator]:
+    """Whether the retriever is a Locator: a dense one is where its index is exact."""
+    return callable(getattr(retriever, "locate", None))
 
 
 class Encoder(Protocol):
@@ -58,6 +62,13 @@ class LocatingIndex(Protocol):
 
     def locate(self, queries: FloatArray, languages: IntArray, query: IntArray, document: IntArray) -> tuple[IntArray, IntArray]:
         """As ``Locator.locate``, on vectors; ``languages`` int32 [pool]."""
+
+
+class Scorer(Protocol):
+    """Says how well a document answers a query, by reading both at once: a cross-encoder."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:
+        """Scores float32 [pairs] of (query, document) texts; higher is better."""
 
 
 class Lexicon(Protocol):
@@ -164,6 +175,74 @@ class BM25:
 
     def _tokens(self, texts: Texts) -> list[list[str]]:
         return [self.tokenize(text, language) for text, language in zip(texts.texts, texts.languages, strict=True)]
+
+
+class Fused:
+    """Several retrievers, their rankings joined by reciprocal rank: a document's score is the sum of 1 / (k + rank) over them (Cormack et al. 2009)."""
+
+    def __init__(self, members: Sequence[Retriever], k: int, depth: int, clock: Clock | None = None) -> None:
+        self.members, self.k, self.depth, self.clock = members, k, depth, clock or Clock()
+
+    def index(self, pool: Texts) -> None:
+        """Let every member take the pool."""
+        self._size = len(pool)
+        for member in self.members:
+            member.index(pool)
+
+    def search(self, queries: Texts, depth: int) -> Ranking:
+        """Search by every member to ``self.depth``, at least ``depth``, and join."""
+        found = [member.search(queries, max(depth, self.depth)).rows for member in self.members]
+        rows = np.full((len(queries), depth), NOTHING, np.int32)
+        scores = np.full((len(queries), depth), -np.inf, np.float32)
+        with self.clock.time("fuse", len(queries)):
+            for q in range(len(queries)):
+                listed = np.concatenate([member[q] for member in found])
+                gain = np.concatenate([1 / (self.k + np.arange(1, member.shape[1] + 1)) for member in found])
+                document, place = np.unique(listed[listed != NOTHING], return_inverse=True)
+                total = np.bincount(place, gain[listed != NOTHING], len(document))
+                best = np.lexsort((document, -total))[:depth]
+                rows[q, : len(best)], scores[q, : len(best)] = document[best], total[best]
+        return Ranking(rows, scores)
+
+
+class Reranked:
+    """A retriever whose first ``depth`` documents are put in the order of a scorer; what stands below them keeps its order."""
+
+    def __init__(self, first: Retriever, scorer: Scorer, depth: int, clock: Clock | None = None) -> None:
+        self.first, self.scorer, self.depth, self.clock = first, scorer, depth, clock or Clock()
+
+    def index(self, pool: Texts) -> None:
+        """Let the first stage take the pool."""
+        self.first.index(pool)
+        self._texts = pool.texts
+
+    def search(self, queries: Texts, depth: int) -> Ranking:
+        """Search by the first stage and re-rank."""
+        candidates = self.first.search(queries, max(depth, self.depth)).rows
+        query, at = (index.astype(np.int32) for index in np.nonzero(candidates[:, : self.depth] != NOTHING))
+        scores = np.full(candidates.shape, -np.inf, np.float32)
+        scores[query, at] = self.score(queries, query, candidates[query, at])
+        return ranked(candidates, scores, self.depth, depth)
+
+    def score(self, queries: Texts, query: IntArray, document: IntArray) -> FloatArray:
+        """Scores float32 [pairs] of query rows and document rows. Each distinct pair of texts is scored once, all in one list."""
+        place: dict[tuple[str, str], int] = {}
+        asked = ((queries.texts[q], self._texts[d]) for q, d in zip(query.tolist(), document.tolist(), strict=True))
+        of = np.fromiter((place.setdefault(pair, len(place)) for pair in asked), np.int32, len(query))
+        with self.clock.time("rerank", len(place)):
+            return self.scorer.score(list(place))[of]
+
+
+def ranked(candidates: IntArray, scores: FloatArray, first: int, depth: int) -> Ranking:
+    """Candidates int32 [queries, any], the ``first`` of each row by score then row, what stands below in its order with scores below; cut at ``depth``."""
+    head = np.where(candidates[:, :first] == NOTHING, np.float32(-np.inf), scores[:, :first])
+    order = np.lexsort((np.where(candidates[:, :first] == NOTHING, np.iinfo(np.int32).max, candidates[:, :first]), -head), axis=1)
+    rows = np.concatenate([np.take_along_axis(candidates[:, :first], order, 1), candidates[:, first:]], axis=1)
+    lowest = np.where(np.isinf(head), np.float32(np.inf), head).min(1, initial=np.inf)[:, None]
+    below = (np.where(np.isinf(lowest), 0, lowest) - np.arange(1, candidates.shape[1] - head.shape[1] + 1)).astype(np.float32)
+    below[candidates[:, first:] == NOTHING] = -np.inf
+    placed = np.concatenate([np.take_along_axis(head, order, 1), below], axis=1)
+    return Ranking(np.ascontiguousarray(rows[:, :depth]), np.ascontiguousarray(placed[:, :depth]))
 
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], IntArray]:

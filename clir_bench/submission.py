@@ -24,6 +24,7 @@ from clir_bench.files import replacing
 from clir_bench.measures import NOT_FOUND, GoldRanks, Stat, parse_measure, stats
 from clir_bench.records import Count, GoldRankRecord, PairRecord, ProfileRecord, Provenance, StatRecord, SystemRecord, TaskRecord, Text, TimingRecord
 from clir_bench.strict import Strict, problems_in
+from clir_bench.task_records import Track
 
 FORMAT: Literal["clir-bench/submission/1"] = "clir-bench/submission/1"
 MAX_BYTES = 4_000_000
@@ -57,6 +58,8 @@ class Submission(Strict):
             problems.append("pairs are not sorted, or one stands twice")
         if len(listed) > self.task.pairs:
             problems.append(f"{len(listed)} pairs, but task.pairs is {self.task.pairs}")
+        if (self.task.track == "oracle") != all(record.injected is not None for record in self.pairs):
+            problems.append(f"track is {self.task.track!r}: every pair of the oracle track says how many queries had a document injected, and no other track's")
         if self.complete != (len(listed) == self.task.pairs):
             problems.append(f"complete is {self.complete}, but {len(listed)} of {self.task.pairs} pairs are there")
         if problems:
@@ -158,12 +161,14 @@ def read_submission(path: str | Path) -> Submission:
 
 def path_of(submission: Submission) -> Path:
     """The canonical place of a submission below ``submissions/``."""
-    return canonical_path(submission.system.name, submission.system.variant, submission.task.name, submission.task.version, submission.complete)
+    task = submission.task
+    return canonical_path(submission.system.name, submission.system.variant, task.name, task.version, task.track, submission.complete)
 
 
-def canonical_path(system: str, variant: str, task: str, version: int, complete: bool) -> Path:
-    """``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark if pairs are missing."""
-    return Path(system.replace("/", "__")) / variant / f"{task.replace(':', '_')}-v{version}{'' if complete else '.partial'}.json"
+def canonical_path(system: str, variant: str, task: str, version: int, track: Track, complete: bool) -> Path:
+    """``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark for a track of re-ranking, and if pairs are missing."""
+    marks = ("" if track == "retrieval" else f".{track}") + ("" if complete else ".partial")
+    return Path(system.replace("/", "__")) / variant / f"{task.replace(':', '_')}-v{version}{marks}.json"
 
 
 def refuse_existing(path: Path) -> None:

@@ -34,9 +34,9 @@ class Task(Definition):
     query_languages: Strings = ()
     pairs: str | Strings
     pool: Literal["all", "gold"]
-    tracks: Annotated[tuple[Track, ...], Field(strict=False, min_length=1)] = ("retrieval",)
-    rerank: Rerank | None = None
-    documents: Annotated[tuple[Documents, ...], Field(strict=False, min_length=1)] = ("original",)
+    tracks: Annotated[tuple[Track, ...], Field(strict=False, min_length=1)] = ("retrieval", "rerank", "oracle")
+    rerank: Rerank = Rerank()
+    documents: Annotated[tuple[Documents, ...], Field(strict=False, min_length=1)] = ("original", "english")
     depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)] = 100
     measures: Annotated[Strings, Field(min_length=1)] = DEFAULT_MEASURES
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,30}$")], Recipe] = Field(default_factory=dict)
@@ -80,8 +80,6 @@ class Task(Definition):
                 problems.append(f"expect.pairs: {self.expect.pairs}, but {len(self.languages)} languages with pairs = {rule} give {count}")
         if repeated := sorted({f.name for f in self.files if sum(g.name == f.name for g in self.files) > 1}):
             problems.append(f"files: {', '.join(repeated)} named twice. Names must differ.")
-        if self.rerank is None and (missing := [track for track in self.tracks if track != "retrieval"]):
-            problems.append(f"tracks: {', '.join(missing)} need a table [rerank]. Add it.")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -101,12 +101,15 @@ class Cost(Strict):
 
 
 class Rerank(Strict):
-    """What the re-ranking tracks take: the candidates' system and depth; the oracle track puts a missing gold document at ``oracle_rank`` (section 3.2)."""
+    """What the re-ranking tracks take where the system names no first stage: whose candidates, and how many. The defaults are the paper's (section 3.2).
 
-    first_stage: Literal["bm25"]
-    tokenizer: Literal["whitespace", "multilingual"]
-    depth: Count
-    oracle_rank: Count
+    ``oracle_rank`` is where the oracle track puts a relevant document that is missing.
+    """
+
+    first_stage: Literal["bm25"] = "bm25"
+    tokenizer: Literal["whitespace", "multilingual"] = "whitespace"
+    depth: Annotated[int, Field(ge=1)] = 100
+    oracle_rank: Annotated[int, Field(ge=1)] = 100
 
 
 class Definition(Strict):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,6 +21,64 @@ class Batch(NamedTuple):
 
     rows: list[int]
     encode: Callable[[], FloatArray]
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What a submission says of an encoder. ``weights_bytes`` is the size of the weight files; None is what nobody tells."""
+
+    revision: str
+    pooling: str
+    normalize: bool
+    dim: int
+    max_tokens: int
+    dtype: str
+    query_prompt: str
+    document_prompt: str
+    parameters: int | None
+    weights_bytes: int | None
+    licence: str | None
+
+
+class BatchEncoder(Protocol):
+    """What can be cached: an encoder that shows its work in batches."""
+
+    @property
+    def dim(self) -> int:
+        """Components of an embedding."""
+
+    def identity(self, role: Role) -> Mapping[str, str | int]:
+        """All that decides an embedding beside the text."""
+
+    def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
+        """The work, in a division that depends on the texts and the encoder only."""
+
+    def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
+        """Embeddings of the texts, float32 [texts, dim], L2-normalised."""
+
+
+def submit_ahead(division: Sequence[list[int]], submit: Callable[[list[int]], Future[FloatArray]], window: int) -> Iterator[Batch]:
+    """The batches of a division, whose work runs elsewhere: waiting for one has the ``window`` after it submitted as well.
+
+    Nothing is submitted before the first batch is waited for, so what a cache skips at the start costs nothing. What is submitted and not waited for
+    is cancelled when the iteration ends.
+    """
+    pending: dict[int, Future[FloatArray]] = {}
+
+    def wait(at: int) -> FloatArray:
+        for skipped in [i for i in pending if i < at]:
+            pending.pop(skipped).cancel()
+        for i in range(at, min(at + window + 1, len(division))):
+            if i not in pending:
+                pending[i] = submit(division[i])
+        return pending.pop(at).result()
+
+    try:
+        for i, rows in enumerate(division):
+            yield Batch(rows, partial(wait, i))
+    finally:
+        for left in pending.values():
+            left.cancel()
 
 
 def checked(vectors: FloatArray, texts: Sequence[str]) -> FloatArray:

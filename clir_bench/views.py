@@ -29,6 +29,22 @@ def coverage(submission: Submission) -> str:
     return f"{f'{len(pairs)} of {task.pairs}' if not submission.complete else len(pairs)} pairs, {n:,} evaluated queries"
 
 
+def task_label(submission: Submission) -> str:
+    """``sample v1``, with the track where it is one of re-ranking."""
+    track = submission.task.track
+    return f"{submission.task.name} v{submission.task.version}{'' if track == 'retrieval' else f', {track}'}"
+
+
+def injection(submission: Submission) -> str:
+    """What the oracle track put among the candidates."""
+    queries = sum(next(iter(p.measures.values())).n for p in submission.pairs)
+    share = sum(p.injected or 0 for p in submission.pairs) / queries
+    return (
+        f"oracle: a relevant document was put among the candidates of {percent(share)} % of the {queries:,} queries of {submission.system.variant};"
+        " not comparable with another track."
+    )
+
+
 def overview(submissions: Sequence[Submission]) -> RenderableType:
     """One row a submission: macro means over pairs, with and without the pairs of one language, and what language bias costs."""
     names = list(dict.fromkeys(name for s in submissions for name in s.pairs[0].measures))
@@ -53,10 +69,11 @@ def overview(submissions: Sequence[Submission]) -> RenderableType:
         mark = "" if s.complete else "*"
         incomplete |= not s.complete
         count = f"{len(pairs)}" if s.complete else f"{len(pairs)} of {s.task.pairs}{mark}"
-        table.add_row(f"{s.task.name} v{s.task.version}", s.system.name, s.system.variant, count, *values, percent(cross), percent(own), percent(loss))
+        table.add_row(task_label(s), s.system.name, s.system.variant, count, *values, percent(cross), percent(own), percent(loss))
     notes = [
         "cross-lingual: without the pairs of one language; own-language: the pool reduced to the document's language, same pairs; bias loss: their difference."
     ]
+    notes += [injection(s) for s in submissions if s.task.track == "oracle"]
     if incomplete:
         notes.append("* not all pairs of the task: this mean is not comparable with one over the complete set.")
     return Group(Text("Macro mean over pairs, percent", style="bold"), table, *(Text(note, style="dim") for note in notes))
@@ -110,7 +127,8 @@ def details(submission: Submission) -> RenderableType:
     p = submission.provenance
     lines = [
         Text(submission.system.signature),
-        Text(f"task {submission.task.name} version {submission.task.version}, {submission.task.fingerprint or 'no fingerprint'}", style="dim"),
+        Text(f"task {task_label(submission)}, {submission.task.fingerprint or 'no fingerprint'}", style="dim"),
+        *([Text(injection(submission), style="dim")] if submission.task.track == "oracle" else []),
         Text(f"{p.started}, {p.cpu}, {p.cores} cores{f', {p.gpu}' if p.gpu else ''}, Python {p.python}, clir-bench {p.clir_bench}", style="dim"),
     ]
     lines += [Text(f"{t.stage:>18}: {t.items:,} in {t.seconds:.2f} s ({t.cpu_seconds:.2f} CPU s)", style="dim") for t in submission.timings]

@@ -12,7 +12,24 @@ import pytest
 
 from clir_bench.cli import main
 
-VERBS = ["evaluate", "check", "data build", "data info", "data verify", "data publish", "tasks", "show", "compare", "export", "import", "mteb"]
+VERBS = [
+    "evaluate",
+    "translate",
+    "mt-eval",
+    "latency",
+    "models",
+    "check",
+    "data build",
+    "data info",
+    "data verify",
+    "data publish",
+    "tasks",
+    "show",
+    "compare",
+    "export",
+    "import",
+    "mteb",
+]
 
 
 @pytest.fixture(scope="module")

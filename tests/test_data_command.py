@@ -94,7 +94,7 @@ def test_the_english_documents_of_mmarco_are_evaluated(world: Site, tmp_path: Pa
     )
     assert english.task.fingerprint == original.task.fingerprint
     assert english.system.stages[0].kind == "translate"
-    assert "documents english (English texts of the collection mmarco)" in english.system.signature
+    assert "documents in English (English texts of the collection mmarco)" in english.system.signature
     by = {str(p.pair): p.measures["R@10"].mean for p in english.pairs}
     before = {str(p.pair): p.measures["R@10"].mean for p in original.pairs}
     assert by["en-ar"] > before["en-ar"]  # English questions find English texts

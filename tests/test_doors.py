@@ -38,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def demo(tiny: Path, cache: Path) -> Evaluation:
-    return evaluate(*open_task(tiny), build(System(model="demo"), Runtime(device="cpu", cache=cache)), pairs=PAIRS)
+    return evaluate(*open_task(tiny), build(System(model="demo"), Runtime(devices=("cpu",), cache=cache)), pairs=PAIRS)
 
 
 def check(entries: list[dict[str, object]], evaluation: Evaluation, tolerance: float) -> None:
@@ -118,7 +118,7 @@ def test_beir_scores_the_same(demo: Evaluation, tiny: Path, cache: Path) -> None
     from beir.datasets.data_loader import GenericDataLoader
     from beir.retrieval.evaluation import EvaluateRetrieval
 
-    search = BeirSearch(System(model="demo"), Runtime(device="cpu", cache=cache))
+    search = BeirSearch(System(model="demo"), Runtime(devices=("cpu",), cache=cache))
     retriever = EvaluateRetrieval(search, k_values=[1, 10, 100], score_function="cos_sim")
     for record in demo.submission.pairs:
         corpus, queries, qrels = GenericDataLoader(str(tiny)).load(split=str(record.pair))

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoints import nomic_moe_encoder
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -16,7 +18,8 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from clir_bench.assemble import Runtime, build
 from clir_bench.errors import ModelError
-from clir_bench.parts.encoder import SentenceEncoder, folder_hash
+from clir_bench.parts.checkpoints import folder_hash
+from clir_bench.parts.encoder import SentenceEncoder
 from clir_bench.system import System
 from clir_bench.vectors import checked
 
@@ -104,7 +107,7 @@ def test_token_ids_are_those_of_the_models_own_preprocess(tiny_model: Path) -> N
 
 def test_prompts_and_length_can_be_set_and_are_recorded(tiny_model: Path) -> None:
     system = System(model=str(tiny_model), query_prompt="q: ", document_prompt="", max_tokens=16, name="org/tiny")
-    stage = build(system, Runtime(device="cpu")).stages[0]
+    stage = build(system, Runtime(devices=("cpu",))).stages[0]
     assert (stage.query_prompt, stage.document_prompt, stage.max_tokens) == ("q: ", "", 16)  # type: ignore[union-attr]
     assert "prompts_" in system.variant
     assert "16tokens" in system.variant
@@ -204,7 +207,7 @@ def test_a_hub_model_is_read_from_the_local_copy_at_its_commit(tiny_model: Path,
     code = """
 from clir_bench.assemble import Runtime, build
 from clir_bench.system import System
-stage = build(System(model="org/tiny"), Runtime(device="cpu")).stages[0]
+stage = build(System(model="org/tiny"), Runtime(devices=("cpu",))).stages[0]
 print(stage.model.name, stage.model.revision, stage.model.licence, stage.query_prompt)
 """
     environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
@@ -222,15 +225,20 @@ def test_fast_linear_layers_give_the_same_vectors(tiny_model: Path, monkeypatch:
     np.testing.assert_allclose(found[True], found[False], atol=2e-6)
 
 
-def test_a_mixture_of_experts_is_not_loaded_as_the_dense_model(tmp_path: Path) -> None:
+def test_a_mixture_of_experts_is_loaded_as_one(tmp_path: Path) -> None:
     """The hub's nomic-embed-text-v2-moe says model_type nomic_bert, which transformers 5 takes for the dense model without a word."""
-    from transformers import AutoConfig, AutoModel
+    encoder = SentenceEncoder(str(nomic_moe_encoder(tmp_path / "moe")), device="cpu")
+    assert type(encoder.model[0].auto_model).__name__ == "NomicMoeModel"
+    assert encoder.prompts == {"query": "search_query: ", "document": "search_document: "}
+    assert encoder.max_tokens == 512
+    assert encoder.encode(TEXTS, "document").shape == (len(TEXTS), 48)
 
-    config = AutoConfig.for_model("nomic_bert", vocab_size=61, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_experts=8)
-    source = make_model(tmp_path / "words")
-    AutoModel.from_config(config).save_pretrained(tmp_path / "moe")
-    for file in source.iterdir():
-        if file.name.startswith(("tokenizer", "vocab", "special")):
-            shutil.copy(file, tmp_path / "moe")
-    with pytest.raises(ModelError, match="a mixture of 8 experts, which transformers loads as the dense NomicBert"):
-        SentenceEncoder(str(tmp_path / "moe"), device="cpu")
+
+def test_a_checkpoint_that_would_be_half_random_is_refused_with_its_tensors_named(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "half")
+    tensors = {name: tensor for name, tensor in load_file(tiny_model / "model.safetensors").items() if "layer.1." not in name}
+    save_file(tensors, tmp_path / "half" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ModelError, match=r"half: the checkpoint does not fit BertModel: 16 tensors missing \(encoder.layer.1.attention.output.LayerNorm.bias, "
+    ):
+        SentenceEncoder(str(tmp_path / "half"), device="cpu")

@@ -1,8 +1,8 @@
-"""An embedding cache that never lies: keyed by all that decides a vector, written in shards while encoding, each shard checked when read.
+"""A cache of vectors and scores that never lies: keyed by all that decides one, written in shards while working, each shard checked when read.
 
 ``ROOT/<key>/identity.json`` says whose vectors these are, ``ROOT/<key>/<hash>.safetensors`` holds some: 16-byte hashes of the texts and float32
-vectors. A shard's name is the hash of its keys and of its vectors' hash; one that does not fit is removed and its texts are encoded
-again. Files are written beside and renamed, so runs may share a cache, and a kill loses at most the shard being filled.
+vectors; a score is a vector of one component, its text a pair. A shard's name is the hash of its keys and of its vectors' hash; one that does not fit is
+removed and its texts are encoded again. Files are written beside and renamed, so runs may share a cache, and a kill loses at most the shard being filled.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic, time
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,23 +25,9 @@ from clir_bench.collection import FloatArray
 from clir_bench.errors import CacheError
 from clir_bench.files import replacing
 from clir_bench.progress import bar
-from clir_bench.vectors import Batch, Role, checked
+from clir_bench.vectors import Batch, BatchEncoder, Role, checked
 
 _SHARD_SECONDS, _SHARD_TEXTS, _PART_SECONDS = 10.0, 8192, 600.0
-
-
-class BatchEncoder(Protocol):
-    """What can be cached: an encoder that shows its work in batches."""
-
-    @property
-    def dim(self) -> int:
-        """Components of an embedding."""
-
-    def identity(self, role: Role) -> Mapping[str, str | int]:
-        """All that decides an embedding beside the text."""
-
-    def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
-        """The work, in a division that depends on the texts and the encoder only."""
 
 
 class Cached:
@@ -58,43 +44,57 @@ class Cached:
 
     def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
         """As the encoder's, but vectors already on disk are read and new ones written; float32 [texts, dim]."""
-        shelf = _Shelf(self.folder, self.encoder.identity(role), self.dim)
+        shelf = Shelf(self.folder, self.encoder.identity(role), self.dim, "texts are encoded")
         keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
-        vectors = np.empty((len(texts), self.dim), np.float32)
-        known = shelf.read(keys, vectors)
-        self.hits += int(known.sum())
-        self.encoded += int((~known).sum())
-        if known.all():
-            return vectors
-        pending: list[int] = []
-        since = monotonic()
-        with bar(f"encoding {role} texts", len(texts), "text", self._progress) as shown:
-            shown.update(int(known.sum()))
-            try:
-                for batch in self.encoder.batches(texts, role):  # the division of an undisturbed run, so that a resumed one gives its bytes
-                    new = [i for i in batch.rows if not known[i]]
-                    if not new:
-                        continue
-                    made = checked(batch.encode(), [texts[i] for i in batch.rows])
-                    place = {row: at for at, row in enumerate(batch.rows)}
-                    vectors[new] = made[[place[i] for i in new]]
-                    pending += new
-                    shown.update(len(new))
-                    if monotonic() - since > _SHARD_SECONDS or len(pending) >= _SHARD_TEXTS:
-                        shelf.write([keys[i] for i in pending], vectors[pending])
-                        pending, since = [], monotonic()
-            finally:
-                if pending:
-                    shelf.write([keys[i] for i in pending], vectors[pending])
+        work = (Batch(rows, partial(_checked, run, rows, texts)) for rows, run in self.encoder.batches(texts, role))
+        vectors, hits = fill_shelf(shelf, keys, work, f"encoding {role} texts", "text", self._progress)
+        self.hits, self.encoded = self.hits + hits, self.encoded + len(texts) - hits
         return vectors
 
 
-class _Shelf:
-    """The shards of one identity."""
+def fill_shelf(shelf: Shelf, keys: list[bytes], batches: Iterator[Batch], label: str, unit: str, progress: bool) -> tuple[FloatArray, int]:
+    """What the shelf holds, and the rest from the batches, written while it is made: float32 [keys, dim], and how many were held.
 
-    def __init__(self, root: Path, identity: Mapping[str, str | int], dim: int) -> None:
+    ``batches`` is the division of an undisturbed run, so that a resumed one gives its bytes.
+    """
+    vectors = np.empty((len(keys), shelf.dim), np.float32)
+    known = shelf.read(keys, vectors)
+    held = int(known.sum())
+    if held == len(keys):
+        return vectors, held
+    pending: list[int] = []
+    since = monotonic()
+    with bar(label, len(keys), unit, progress) as shown:
+        shown.update(held)
+        try:
+            for batch in batches:
+                new = [i for i in batch.rows if not known[i]]
+                if not new:
+                    continue
+                made = batch.encode()
+                place = {row: at for at, row in enumerate(batch.rows)}
+                vectors[new] = made[[place[i] for i in new]]
+                pending += new
+                shown.update(len(new))
+                if monotonic() - since > _SHARD_SECONDS or len(pending) >= _SHARD_TEXTS:
+                    shelf.write([keys[i] for i in pending], vectors[pending])
+                    pending, since = [], monotonic()
+        finally:
+            if pending:
+                shelf.write([keys[i] for i in pending], vectors[pending])
+    return vectors, held
+
+
+def _checked(encode: Callable[[], FloatArray], rows: list[int], texts: Sequence[str]) -> FloatArray:
+    return checked(encode(), [texts[i] for i in rows])
+
+
+class Shelf:
+    """The shards of one identity. ``redone`` says what becomes of a damaged one's."""
+
+    def __init__(self, root: Path, identity: Mapping[str, str | int], dim: int, redone: str) -> None:
         text = json.dumps(dict(identity), sort_keys=True, ensure_ascii=False)
-        self.folder, self.dim = root / hashlib.sha256(text.encode()).hexdigest()[:24], dim
+        self.folder, self.dim, self._redone = root / hashlib.sha256(text.encode()).hexdigest()[:24], dim, redone
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob(".part-*"):  # of a killed run; a living one takes seconds to rename its own
@@ -129,7 +129,7 @@ class _Shelf:
                     if found.shape != (len(stored), self.dim) or _digest(found) != digest:
                         raise ValueError("its vectors are damaged")
             except (SafetensorError, ValueError, OSError, KeyError) as error:
-                warnings.warn(f"{path}: {error}; its texts are encoded again", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"{path}: {error}; its {self._redone} again", RuntimeWarning, stacklevel=2)
                 path.unlink(missing_ok=True)
                 continue
             for at, key in here:
@@ -138,6 +138,7 @@ class _Shelf:
         return known
 
     def write(self, keys: Sequence[bytes], vectors: FloatArray) -> None:
+        """Put one shard of vectors on the shelf. Raises CacheError."""
         held, vectors = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16), np.ascontiguousarray(vectors)
         digest = _digest(vectors)
         content = save({"keys": held, "vectors": vectors}, metadata={"vectors": digest})

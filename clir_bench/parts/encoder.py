@@ -6,10 +6,7 @@ budget: little padding, and batches that fit the cache of a CPU. Token vectors a
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,38 +16,32 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.util import get_device_name
 from transformers.utils import logging as transformers_logging
 
 from clir_bench.collection import FloatArray, IntArray
 from clir_bench.errors import ModelError
+from clir_bench.parts.checkpoints import cannot_load, known_revision, model_licence, snapshot_folder, weights_bytes
 from clir_bench.parts.linear import use_fast_linear
+from clir_bench.parts.loading import guarded
+from clir_bench.parts.memory import out_of_memory
+from clir_bench.parts.nomic_moe import register as register_nomic_moe
 from clir_bench.progress import bar
-from clir_bench.vectors import Batch, Role, checked
+from clir_bench.vectors import Batch, EncoderFacts, Role, checked
+
+Features = dict[str, Any]
+"""What a tokeniser makes of a batch: tensors [rows, longest] and what else the model's modules read."""
 
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names SentenceTransformer.encode_document looks for, in its order
 _ROW_LIMIT = 1024
-_WEIGHTS = (".safetensors", ".bin")
-
-
-@dataclass(frozen=True)
-class EncoderFacts:
-    """What a submission says of an encoder. ``weights_bytes`` is the size of the weight files."""
-
-    revision: str
-    pooling: str
-    normalize: bool
-    dim: int
-    max_tokens: int
-    dtype: str
-    query_prompt: str
-    document_prompt: str
-    parameters: int
-    weights_bytes: int | None
-    licence: str | None
 
 
 class SentenceEncoder:
-    """A sentence-transformers model as an encoder. ``model`` is a hub name or a folder; no code of the model's repository is run."""
+    """A sentence-transformers model as an encoder. ``model`` is a hub name or a folder; no code of the model's repository is run.
+
+    ``dtype`` "auto" is bfloat16 where the device has units for it, else float32; ``self.dtype`` says which. Without ``weights`` an encoder only divides work
+    and says facts, as on ``device``, for a process that lets others compute.
+    """
 
     def __init__(
         self,
@@ -65,19 +56,18 @@ class SentenceEncoder:
         device: str | None = None,
         batch_tokens: int | None = None,
         limit: int = 512,
+        weights: bool = True,
         progress: bool = False,
     ) -> None:
+        place = torch.device(device or get_device_name())
+        dtype = best_dtype(place) if dtype == "auto" else dtype
         self.model_name, self.protocol, self.dtype, self._progress = model, protocol, dtype, progress
         try:
-            self.model = _load(model, revision, protocol, dtype, device, progress)
+            self.model = _load(model, revision, protocol, dtype, str(place) if weights else "cpu", progress)
+        except ModelError:
+            raise
         except Exception as error:
-            raise ModelError(_cannot_load(model, revision, error)) from error
-        experts = getattr(self.model.config, "num_experts", 0)
-        if experts and getattr(self.model.config, "model_type", "") == "nomic_bert":
-            raise ModelError(
-                f"{model}: a mixture of {experts} experts, which transformers loads as the dense NomicBert with a part of the weights random."
-                " clir-bench cannot load it as what it is yet, and gives no number rather than a wrong one."
-            )
+            raise ModelError(f"{cannot_load(model, revision, error)} --model demo and --model bm25 need no network.") from error
         own = self.model.max_seq_length
         positions = getattr(self.model.config, "max_position_embeddings", None)
         if max_tokens and positions and max_tokens > positions:
@@ -94,9 +84,11 @@ class SentenceEncoder:
             module.float()
         self.model.eval()
         use_fast_linear(self.model)
-        on_cpu = self.model.device.type == "cpu"
-        self.batch_tokens = batch_tokens or (2048 if on_cpu else 65536)
-        self.revision = self._revision(revision)
+        self.batch_tokens = batch_tokens or (2048 if place.type == "cpu" else 65536)
+        self._fitting = float("inf")  # padded tokens that are tried at once: fewer after memory ran out
+        self.revision = known_revision(model, revision, "--revision")
+        if not weights:
+            self.model.to("meta")
 
     @property
     def dim(self) -> int:
@@ -122,8 +114,7 @@ class SentenceEncoder:
 
     def facts(self) -> EncoderFacts:
         """What a submission says of this encoder."""
-        folder = _snapshot(self.model_name, self.revision)
-        sizes = [f.stat().st_size for f in folder.rglob("*") if f.suffix in _WEIGHTS] if folder else []
+        folder = snapshot_folder(self.model_name, self.revision)
         return EncoderFacts(
             revision=self.revision,
             pooling=self.pooling,
@@ -134,12 +125,17 @@ class SentenceEncoder:
             query_prompt=self.prompts["query"],
             document_prompt=self.prompts["document"],
             parameters=sum(p.numel() for p in self.model.parameters()),
-            weights_bytes=sum(sizes) or None,
-            licence=_licence(folder),
+            weights_bytes=weights_bytes(folder),
+            licence=model_licence(folder),
         )
 
     def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
         """The work in batches, longest texts first; the division depends on the texts and the budget only."""
+        for rows, features in self.prepare(texts, role):
+            yield Batch(rows, lambda features=features: self.forward(features(), role))  # type: ignore[misc]
+
+    def prepare(self, texts: Sequence[str], role: Role) -> Iterator[tuple[list[int], Callable[[], Features]]]:
+        """The same division as rows and what ``forward`` takes for them, made when asked for."""
         prompt = self.prompts[role]
         ids = self._token_ids(texts, prompt)
         lengths = [len(x) for x in ids]
@@ -149,11 +145,31 @@ class SentenceEncoder:
             rows = order[: min(_ROW_LIMIT, max(1, self.batch_tokens // max(1, lengths[order[0]])))]
             order = order[len(rows) :]
 
-            def encode(rows: list[int] = rows) -> FloatArray:
-                features = fast([ids[i] for i in rows]) if fast else self.model.preprocess([texts[i] for i in rows], prompt=prompt or None, task=role)
-                return self._forward(features, role)
+            def features(rows: list[int] = rows) -> Features:
+                return fast([ids[i] for i in rows]) if fast else self.model.preprocess([texts[i] for i in rows], prompt=prompt or None, task=role)
 
-            yield Batch(rows, encode)
+            yield rows, features
+
+    def forward(self, features: Features, role: Role) -> FloatArray:
+        """Embeddings float32 [rows, dim]; in halves where they do not fit into memory. Raises ModelError if one row does not."""
+        tokens = features.get("input_ids")
+        rows, longest = tokens.shape if isinstance(tokens, torch.Tensor) and tokens.ndim == 2 else (1, 0)
+        if rows == 1 or rows * longest <= self._fitting:
+            try:
+                return self._forward(features, role)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+            self._fitting = rows * longest / 2  # after the handler: the error holds on to the tensors
+            if self.model.device.type == "cuda":
+                torch.cuda.empty_cache()
+        if rows == 1:
+            size = f"a text of {longest} tokens" if longest else "a batch"
+            raise ModelError(
+                f"{self.model_name}: {size} does not fit into the memory of {self.model.device}. Shorten texts with --max-tokens, free memory there, or use --device cpu."
+            )
+        halves = [{key: v[part] if isinstance(v, torch.Tensor) else v for key, v in features.items()} for part in (slice(rows // 2), slice(rows // 2, None))]
+        return np.concatenate([self.forward(half, role) for half in halves])
 
     def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
         """Embeddings of the texts, float32 [texts, dim], L2-normalised. Raises ModelError for NaN or zero vectors, naming the texts."""
@@ -211,13 +227,14 @@ class SentenceEncoder:
     def _own_prompt(self, names: Sequence[str]) -> str:
         return next((self.model.prompts[name] or "" for name in names if name in self.model.prompts), "") if self.protocol == "native" else ""
 
-    def _revision(self, asked: str | None) -> str:
-        if Path(self.model_name).is_dir():
-            return folder_hash(Path(self.model_name))
-        snapshot = _snapshot(self.model_name, asked)
-        if snapshot is None:
-            raise ModelError(f"{self.model_name}: no revision is known. Name the commit with --revision.")
-        return snapshot.name
+
+def best_dtype(device: str | torch.device | None) -> Literal["bfloat16", "float32"]:
+    """What the dtype "auto" means on a device (None: the best there is): bfloat16 where it multiplies in units of its own, else float32."""
+    device = torch.device(device or get_device_name())
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    fast = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return "bfloat16" if fast else "float32"
 
 
 def gather(batches: Iterator[Batch], texts: Sequence[str], dim: int, label: str, progress: bool) -> FloatArray:
@@ -230,28 +247,20 @@ def gather(batches: Iterator[Batch], texts: Sequence[str], dim: int, label: str,
     return vectors
 
 
-def folder_hash(folder: Path) -> str:
-    """``sha256:`` over the names and contents of a model folder's files: two checkpoints in one path are two models."""
-    digest = hashlib.sha256()
-    wanted = [f for f in folder.rglob("*") if f.is_file() and f.suffix in (*_WEIGHTS, ".json", ".txt", ".model", ".py") and ".git" not in f.parts]
-    for file in sorted(wanted, key=lambda f: f.relative_to(folder).as_posix()):
-        with file.open("rb") as stream:
-            digest.update(f"{file.relative_to(folder).as_posix()}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return f"sha256:{digest.hexdigest()}"
-
-
 def _load(model: str, revision: str | None, protocol: str, dtype: str, device: str | None, progress: bool) -> SentenceTransformer:
     silenced = not progress and transformers_logging.is_progress_bar_enabled()  # of downloads and of loading
     if silenced:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     weights = {"dtype": getattr(torch, dtype)}
+    register_nomic_moe()
     try:
-        if protocol == "native":
-            return SentenceTransformer(model, revision=revision, device=device, model_kwargs=weights)
-        source = {"revision": revision} if revision else {}
-        first = Transformer(model, model_kwargs={**weights, **source}, processor_kwargs=dict(source), config_kwargs=dict(source))
-        modules = [first, Pooling(first.get_embedding_dimension(), "mean"), Normalize()]
-        return SentenceTransformer(modules=modules, device=device, similarity_fn_name="cosine")
+        with guarded(model):
+            if protocol == "native":
+                return SentenceTransformer(model, revision=revision, device=device, model_kwargs=weights)
+            source = {"revision": revision} if revision else {}
+            first = Transformer(model, model_kwargs={**weights, **source}, processor_kwargs=dict(source), config_kwargs=dict(source))
+            modules = [first, Pooling(first.get_embedding_dimension(), "mean"), Normalize()]
+            return SentenceTransformer(modules=modules, device=device, similarity_fn_name="cosine")
     finally:
         if silenced:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
@@ -260,34 +269,3 @@ def _load(model: str, revision: str | None, protocol: str, dtype: str, device: s
 def _roberta(model: SentenceTransformer) -> bool:
     """Whether positions count from the padding index on (XLM-R: 514 positions for 512 tokens)."""
     return "roberta" in str(getattr(model.config, "model_type", "")) or getattr(model.config, "model_type", "") in ("camembert", "xmod", "mpnet")
-
-
-def _cannot_load(model: str, revision: str | None, error: Exception) -> str:
-    reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
-    at = f" at revision {revision!r}" if revision else ""
-    if Path(model).is_dir():
-        return f"{model}: not a model folder that can be loaded ({type(error).__name__}: {reason})"
-    return (
-        f"model {model!r}{at} cannot be loaded ({type(error).__name__}: {reason}). It is neither a local folder nor available from the hub or its local copy."
-        " Check the name and the network, or name a downloaded folder; --model demo and --model bm25 need no network."
-    )
-
-
-def _snapshot(model: str, revision: str | None) -> Path | None:
-    """The local folder of a model's files, in the hub's cache called after the commit; None if there is none."""
-    if Path(model).is_dir():
-        return Path(model)
-    from huggingface_hub import try_to_load_from_cache
-
-    found = (try_to_load_from_cache(model, name, revision=revision) for name in ("config.json", "modules.json"))
-    return next((Path(path).parent for path in found if isinstance(path, str)), None)
-
-
-def _licence(folder: Path | None) -> str | None:
-    """The licence that the model card's front matter states."""
-    card = folder / "README.md" if folder else None
-    if card is None or not card.is_file():
-        return None
-    front = card.read_text(encoding="utf-8", errors="replace").split("---")
-    found = re.search(r"^license:\s*(\S+)", front[1], re.MULTILINE) if len(front) > 2 else None
-    return found[1].strip("'\"") if found else None

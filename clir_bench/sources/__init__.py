@@ -63,12 +63,8 @@ def is_at_hand(task: Task) -> bool:
 
 
 def open_english(task: Task) -> Mapping[str, str]:
-    """The English text of every document, by id: the task's ``english`` documents. Raises TaskError where the collection has none."""
-    if "english" not in task.documents:
-        raise TaskError(f"task {task.name} has documents = {', '.join(task.documents)}, so --documents english does not apply")
+    """The English text of every document, by id, that the collection itself carries. Raises TaskError where it has none."""
     found = store.read_english(building.place_of(task, resources.cache_dir())) if task.source in building.BUILDERS else None
     if found is None:
-        raise TaskError(
-            f"task {task.name}: its collection carries no English texts; they take a translator, which this release does not have. mmarco has them."
-        )
+        raise TaskError(f"task {task.name}: its collection carries no English texts. Name a translator: --translator nllb (mmarco has its own).")
     return found
