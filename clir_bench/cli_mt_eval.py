@@ -51,7 +51,7 @@ def _mt_eval(o: argparse.Namespace) -> int:
     from clir_bench import views, views_mt_eval
     from clir_bench.mt_eval import evaluate_translations
     from clir_bench.mt_eval_plot import check_plot, write_plot
-    from clir_bench.mt_eval_records import to_json, write_report
+    from clir_bench.mt_eval_records import check_writable, to_json, write_report
     from clir_bench.mt_eval_tables import choose_samples, read_references, read_tables
 
     if o.cache_dir:
@@ -60,6 +60,8 @@ def _mt_eval(o: argparse.Namespace) -> int:
     names = _metric_names(o)
     if o.plot:
         check_plot(Path(o.plot))
+        check_writable(Path(o.plot), "--plot")
+    check_writable(Path(o.output), "--output")
     tables = read_tables(o.systems)
     references = read_references(o.references) if o.references else None
     languages = [code.strip() for code in o.languages.split(",")] if o.languages else None
@@ -99,6 +101,8 @@ def _metric_names(o: argparse.Namespace) -> list[str]:
         problems.append("--metrics chrf compares with English originals: name them by --references")
     if o.sample < 1:
         problems.append(f"--sample is {o.sample}, but a language needs at least 1 document")
+    if o.seed < 0:
+        problems.append(f"--seed is {o.seed}, but it must be 0 or more")
     if problems:
         raise ClirBenchError.of("mt-eval", problems)
     return names

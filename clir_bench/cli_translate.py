@@ -108,7 +108,7 @@ def _show(found: Translations, failed: list[tuple[str, str, str]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("texts", "copied", "cached", "translated", "failed", "truncated")
+    columns = ("texts", "copied", "cached", "translated", "failed", "truncated", "cut")
     table.add_column("language")
     for column in columns:
         table.add_column(column, justify="right")

@@ -72,13 +72,15 @@ class Texts:
     ids: Sequence[str]
     languages: Sequence[str]
     texts: Sequence[str]
+    written_in: str | None = None
+    """The language of all texts where they are translations; ``languages`` stay those of the originals."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: Sequence[int] | IntArray) -> Texts:
         """The texts of the given rows, in that order."""
-        return Texts([self.ids[i] for i in rows], [self.languages[i] for i in rows], [self.texts[i] for i in rows])
+        return Texts([self.ids[i] for i in rows], [self.languages[i] for i in rows], [self.texts[i] for i in rows], self.written_in)
 
 
 @dataclass(frozen=True)

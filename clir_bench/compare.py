@@ -52,6 +52,8 @@ def compare(a: Submission, b: Submission, measure: str = "R@10") -> Comparison:
     if not common:
         raise SubmissionError("A and B have no pair in common")
     kind = parse_measure(measure)
+    if kind.k > a.task.depth or (a.task.track == "oracle" and kind.kind in ("R", "Success") and kind.k >= a.task.depth):
+        raise SubmissionError(f"{measure} cannot be compared at depth {a.task.depth} on track {a.task.track}: the submissions say nothing of it")
     value_a, value_b = values(kind, ranks_a), values(kind, ranks_b)
     hit_or_miss = bool(np.isin(value_a, (0, 1)).all() and np.isin(value_b, (0, 1)).all())
     rows = []

@@ -15,7 +15,7 @@ from clir_bench import bias, provenance
 from clir_bench.assemble import Assembled, Runtime, build
 from clir_bench.collection import Collection, IntArray, Pair, Ranking, Texts
 from clir_bench.errors import ModelError, TaskError
-from clir_bench.measures import NOT_FOUND, GoldRanks, gold_ranks, parse_measure, stats
+from clir_bench.measures import NOT_FOUND, GoldRanks, Measure, gold_ranks, parse_measure, stats
 from clir_bench.oracle import rerank_with_gold
 from clir_bench.records import (
     EncodeStage,
@@ -34,7 +34,7 @@ from clir_bench.records import (
 )
 from clir_bench.retrieval import Locator, Reranked, Timing, can_locate
 from clir_bench.submission import FORMAT, Submission, pack_ranks, stat_record
-from clir_bench.system import System
+from clir_bench.system import RERANK_DEPTH, System
 from clir_bench.task import Task
 from clir_bench.task_records import Track
 
@@ -51,7 +51,7 @@ class Translation(NamedTuple):
 class Evaluation:
     """What was measured, with the arrays behind it. ``exact`` and ``own`` hold ranks in the whole and the own-language pool, however deep.
 
-    On track ``oracle`` the ranking is that of the candidates as found; ``ranks`` have the relevant documents put in.
+    On track ``oracle`` the ranking is that of the candidates before anything was put in; ``ranks`` have the relevant documents put in.
     """
 
     collection: Collection
@@ -130,8 +130,16 @@ def settle_track(task: Task, system: System, track: Track | None) -> Track:
         raise TaskError(
             f"track {chosen!r} {'is for systems without a re-ranker: leave out --rerank' if system.reranker else 'needs a re-ranker: --rerank MODEL'}"
         )
-    if chosen == "oracle" and (depth := system.rerank_depth) and depth < task.rerank.oracle_rank:
-        raise TaskError(f"task {task.name} puts missing documents at rank {task.rerank.oracle_rank}, but the system re-ranks only {depth}: --rerank-depth")
+    if chosen == "oracle":
+        at, depth = task.rerank.oracle_rank, system.rerank_depth or RERANK_DEPTH
+        if depth != at:
+            raise TaskError(
+                f"task {task.name} puts missing documents at rank {at}, the last that is re-ranked, but the system re-ranks {depth}: --rerank-depth {at}"
+            )
+        if not any(_says_something(parse_measure(name), at) for name in task.measures):
+            raise TaskError(
+                f"task {task.name} measures only {', '.join(task.measures)}, which the oracle track fulfils by itself. It needs one below rank {at}."
+            )
     return chosen
 
 
@@ -149,7 +157,8 @@ def signature(stages: Iterable[Stage]) -> str:
             parts.append(f"hnsw {stage.library} m={stage.m} ef_construction={stage.ef_construction} ef={stage.ef}{seed}" if stage.library else stage.index)
         elif isinstance(stage, TranslateStage):
             model = f"{stage.model.name}@{stage.model.revision}, " if stage.model else ""
-            parts.append(f"{stage.texts} in English ({model}{stage.source})")
+            left = f", {stage.untranslated} untranslated" if stage.untranslated else ""
+            parts.append(f"{stage.texts} in English ({model}{stage.source}{left})")
         elif isinstance(stage, FuseStage):
             parts.append(f"{stage.systems} fused by {stage.method} k={stage.k} to {stage.depth}")
         elif isinstance(stage, RerankStage):
@@ -161,7 +170,7 @@ def signature(stages: Iterable[Stage]) -> str:
 
 
 def _translated(texts: Texts, english: Translation | None) -> Texts:
-    return texts if english is None else replace(texts, texts=[english.texts[key] for key in texts.ids])
+    return texts if english is None else replace(texts, texts=[english.texts[key] for key in texts.ids], written_in="en")
 
 
 def _locate(retriever: Locator, collection: Collection, ranks: GoldRanks) -> tuple[GoldRanks, GoldRanks]:
@@ -193,10 +202,9 @@ def _system_record(system: System, stages: tuple[Stage, ...]) -> SystemRecord:
 
 
 def _pair_records(task: Task, ranks: GoldRanks, own: GoldRanks | None, injected: IntArray | None) -> tuple[PairRecord, ...]:
-    """Recall as deep as the oracle track's last place says nothing there: everything is found."""
     measures = [parse_measure(name) for name in task.measures]
     if injected is not None:
-        measures = [m for m in measures if m.kind not in ("R", "Success") or m.k < task.rerank.oracle_rank]
+        measures = [m for m in measures if _says_something(m, task.rerank.oracle_rank)]
     full = {str(measure): stats(measure, ranks) for measure in measures}
     recall = {str(measure): stats(measure, own) for measure in measures if measure.kind == "R"} if own else {}
     given = None if injected is None else np.bincount(ranks.pair, injected > 0, len(ranks.pairs))
@@ -210,6 +218,11 @@ def _pair_records(task: Task, ranks: GoldRanks, own: GoldRanks | None, injected:
         )
         for i, pair in enumerate(ranks.pairs)
     )
+
+
+def _says_something(measure: Measure, oracle_rank: int) -> bool:
+    """False for recall as deep as the list: everything is found there, because it was put there."""
+    return measure.kind not in ("R", "Success") or measure.k < oracle_rank
 
 
 def _packed(ranks: GoldRanks, own: GoldRanks | None) -> GoldRankRecord:

@@ -120,20 +120,14 @@ RERANKERS = (
 """XLM-R and Nomic as cross-encoders are fine-tuned checkpoints of one's own: a folder, or a name on the hub."""
 
 
-def full_name(text: str) -> str:
-    """The hub's name for a key of the table; anything else, and a folder that is called like a key, as it is."""
-    known = None if text == "demo" or Path(text).is_dir() else find_encoder(text)
-    return known.name if known else text
-
-
 def find_encoder(text: str) -> KnownEncoder | None:
-    """The row of that key or name."""
-    return next((row for row in ENCODERS if text in (row.key, row.name)), None)
+    """The row of that key or name; None for any other, and for a folder that is called like one."""
+    return next((row for row in ENCODERS if text in (row.key, row.name) and not Path(text).is_dir()), None)
 
 
 def find_reranker(text: str) -> KnownReranker | None:
-    """The row of that key or name."""
-    return next((row for row in RERANKERS if text in (row.key, row.name)), None)
+    """The row of that key or name; None for any other, and for a folder that is called like one."""
+    return next((row for row in RERANKERS if text in (row.key, row.name) and not Path(text).is_dir()), None)
 
 
 def overlap(trained_on: Iterable[str] | None, contains: Iterable[str]) -> tuple[str, ...] | None:

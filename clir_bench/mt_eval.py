@@ -29,7 +29,7 @@ class Metric(Protocol):
     better: Literal["higher", "lower"]
 
     def score(self, sources: Sequence[str], translations: Sequence[str], references: Sequence[str | None] | None, language: str) -> list[float | None]:
-        """One value a translation; None for what cannot be scored."""
+        """One value a translation; None, or what is not finite, for what cannot be scored."""
 
     def summary(self, sources: Sequence[str], translations: Sequence[str], references: Sequence[str | None] | None, language: str) -> dict[str, float]:
         """What is computed of all documents together, by name."""
@@ -102,9 +102,10 @@ def judge(table: Table, sample: Sample, metric: Metric, references: References |
     against = [references.english.get(sample.ids[i]) for i in done] if references else None
     scores: list[float | None] = [None] * len(rows)
     for i, value in zip(done, metric.score(sources, translations, against, sample.language), strict=True):
-        scores[i] = value
+        scores[i] = value if value is not None and math.isfinite(value) else None
     values = [value for value in scores if value is not None]
     low, high = interval(values, seed)
+    summary = metric.summary(sources, translations, against, sample.language) if done else {}
     return Row(
         system=table.name,
         language=sample.language,
@@ -116,7 +117,7 @@ def judge(table: Table, sample: Sample, metric: Metric, references: References |
         median=float(np.median(values)) if values else None,
         low=low,
         high=high,
-        corpus=metric.summary(sources, translations, against, sample.language) if done else {},
+        corpus={name: value for name, value in summary.items() if math.isfinite(value)},
         scores=tuple(scores),
     )
 

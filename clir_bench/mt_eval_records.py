@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -123,6 +124,18 @@ def to_json(report: Report) -> str:
     """As the file holds it: one line a row, for a diff one can read."""
     record = report.model_dump(mode="json", by_alias=True)
     return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in record.items()) + "\n}\n"
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raise ClirBenchError where a file cannot be written, before hours of work."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+    except OSError as error:
+        raise ClirBenchError(f"{path} cannot be written ({error.strerror or error}). Choose another with {option}") from error
 
 
 def write_report(report: Report, path: Path) -> None:

@@ -65,7 +65,7 @@ def read_tables(specs: Iterable[str]) -> list[Table]:
         name, file = (name or Path(file).stem, file) if equals else (Path(spec).stem, spec)
         if name in {table.name for table in tables}:
             problems.append(f"{spec}: a second system is called {name!r}. Write NAME={file}")
-        elif (columns := _columns(Path(file), COLUMNS, problems)) is not None:
+        elif (columns := _columns(Path(file), COLUMNS, (), problems)) is not None:
             tables.append(Table(name, Path(file).name, _sha256(Path(file)), _rows(Path(file), columns, problems)))
     problems += _disagreements(tables)
     if problems:
@@ -84,13 +84,10 @@ def read_references(text: str) -> References:
         digest = hashlib.sha256("\0".join(f"{key}\0{english[key]}" for key in sorted(english)).encode()).hexdigest()
         return References(text, f"the English texts of task {text}", f"sha256:{digest}", english)
     problems: list[str] = []
-    columns = _columns(path, ("_id",), problems)
-    which = "english" if columns and "english" in columns else "text"
-    if columns is not None and which not in columns:
-        problems.append(f"{path}: no column 'english' or 'text', only {', '.join(columns)}")
+    columns = _columns(path, ("_id",), ("english", "text"), problems)
     if problems or columns is None:
         raise CollectionError.of("references", problems)
-    found = {str(key): str(value) for key, value in zip(columns["_id"], columns[which], strict=True) if value and str(value).strip()}
+    found = {key: value for key, value in zip(columns["_id"], columns.get("english") or columns["text"], strict=True) if value and value.strip()}
     return References(path.stem, path.name, _sha256(path), found)
 
 
@@ -111,7 +108,7 @@ def choose_samples(tables: Sequence[Table], languages: Sequence[str] | None, siz
             of.setdefault(row.language, []).append(key)
     if languages is None and (copied := sorted(set(of) & set(COPIED))):
         said.append(f"{', '.join(copied)} left out: copied, not translated; --languages names what is judged")
-    chosen = sorted(languages) if languages is not None else sorted(set(of) - set(COPIED))
+    chosen = sorted(set(languages)) if languages is not None else sorted(set(of) - set(COPIED))
     if missing := [language for language in chosen if language not in of]:
         raise CollectionError(f"--languages: no documents in {', '.join(missing)}; there are {', '.join(sorted(of))}")
     if not chosen:
@@ -122,8 +119,8 @@ def choose_samples(tables: Sequence[Table], languages: Sequence[str] | None, siz
     return samples, said
 
 
-def _columns(path: Path, wanted: Sequence[str], problems: list[str]) -> dict[str, list[Any]] | None:
-    """The columns of a parquet file; None, and the problem noted, where they are not there."""
+def _columns(path: Path, wanted: Sequence[str], either: Sequence[str], problems: list[str]) -> dict[str, list[Any]] | None:
+    """The wanted columns of a parquet file, and the first of ``either`` that it has; None, and the problems noted, where they are not texts by id."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -131,31 +128,51 @@ def _columns(path: Path, wanted: Sequence[str], problems: list[str]) -> dict[str
         problems.append(f"{path}: no such file")
         return None
     try:
-        table = parquet.read_table(path)
+        schema = parquet.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         problems.append(f"{path}: cannot be read as parquet ({error})")
         return None
-    if missing := [name for name in wanted if name not in table.column_names]:
-        problems.append(f"{path}: no column {', '.join(map(repr, missing))}, only {', '.join(table.column_names)}. clir-bench translate writes such a file.")
+    first = next((name for name in either if name in schema.names), None)
+    names = [*wanted, *([first] if first else [])]
+    absent = [", ".join(repr(name) for name in wanted if name not in schema.names), "" if first or not either else " or ".join(map(repr, either))]
+    if missing := ", ".join(filter(None, absent)):
+        problems.append(f"{path}: no column {missing}, only {', '.join(schema.names)}. clir-bench translate writes such a file.")
         return None
-    if not table.num_rows:
+    wrong = [f"{path}: {schema.names.count(name)} columns are called {name!r}" for name in names if schema.names.count(name) > 1]
+    wrong += [f"{path}: column {field.name!r} holds {field.type}, not texts" for field in schema if field.name in names and not _holds_texts(field)]
+    if wrong:
+        problems += wrong
+        return None
+    try:
+        columns = {name: column.to_pylist() for name, column in zip(names, parquet.read_table(path, columns=names).select(names).columns, strict=True)}
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        problems.append(f"{path}: cannot be read as parquet ({error})")
+        return None
+    if not columns["_id"]:
         problems.append(f"{path}: empty")
         return None
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    rows = [(name, sum(value is None for value in columns[name])) for name in ("_id", "lang", "text") if name in wanted]
+    wrong = [f"{path}: {count} rows without {name!r}" for name, count in rows if count]
+    if repeated := [key for key, count in Counter(columns["_id"]).items() if count > 1]:
+        wrong.append(f"{path}: {len(repeated)} ids stand more than once (first {repeated[0]!r})")
+    problems += wrong
+    return None if wrong else columns
+
+
+def _holds_texts(field: Any) -> bool:
+    """Whether a column is of strings, or of nothing at all."""
+    from pyarrow import types
+
+    kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+    empty = types.is_null(kind) and field.name in ("english", "problem")
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or empty)
 
 
 def _rows(path: Path, columns: Mapping[str, Sequence[Any]], problems: list[str]) -> dict[str, Translation]:
     rows: dict[str, Translation] = {}
-    ids = columns["_id"]
-    if repeated := [key for key, count in Counter(ids).items() if count > 1]:
-        problems.append(f"{path}: {len(repeated)} ids stand more than once (first {repeated[0]!r})")
-    for name in ("_id", "lang", "text"):
-        if absent := sum(not isinstance(value, str) for value in columns[name]):
-            problems.append(f"{path}: {absent} rows without {name!r}")
-            return {}
     for key, language, text, english, problem in zip(*(columns[name] for name in COLUMNS), strict=True):
-        empty = english is None or not str(english).strip()
-        rows[key] = Translation(language, text, None if empty else str(english), (str(problem) if problem else "no translation") if empty else None)
+        empty = english is None or not english.strip()
+        rows[key] = Translation(language, text, None if empty else english, (problem or "no translation") if empty else None)
     problems += [f"{path}: {wrong}" for language in sorted({row.language for row in rows.values()}) if (wrong := known_languages.problem_with(language))]
     return rows
 

@@ -2,6 +2,9 @@
 
 All pairs share one pool, but here every pair has lists of its own: the candidates of a query with the relevant documents of *that* pair put in. So
 ranks are counted for each evaluated query, and no list of another language's relevant documents stands in the way.
+
+Lists are full before anything is put in. Where the first stage finds less (BM25 across scripts finds nothing), documents without a match fill them in
+the collection's opaque order, as rank_bm25 fills its lists: among three candidates a random scorer would look like a good one.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ _BLOCK = 8192
 
 
 class Oracle(NamedTuple):
-    """The candidates as found, re-ranked; the ranks with the relevant documents put in; and how many were, int32 [evaluated]."""
+    """The full lists of candidates, re-ranked; the ranks with the relevant documents put in; and how many were, int32 [evaluated]."""
 
     ranking: Ranking
     ranks: GoldRanks
@@ -29,7 +32,7 @@ class Oracle(NamedTuple):
 def rerank_with_gold(retriever: Reranked, collection: Collection, oracle_rank: int) -> Oracle:
     """Re-rank ``oracle_rank`` candidates a query, the missing relevant documents in the last places."""
     queries = collection.queries
-    candidates = retriever.first.search(queries, oracle_rank)
+    candidates = _filled(retriever.first.search(queries, oracle_rank), len(collection.pool))
     found = gold_ranks(candidates, collection.judgements)
     gold_query = np.repeat(found.query, found.golds)
     missing = found.rank > oracle_rank
@@ -54,6 +57,16 @@ def rerank_with_gold(retriever: Reranked, collection: Collection, oracle_rank: i
             candidates.rows[found.query[part]], scores[found.query[part]], of, found.document[golds], gold_scores[golds], missing[golds]
         )
     return Oracle(ranked(candidates.rows, scores, oracle_rank, oracle_rank), found.with_rank(rank), injected)
+
+
+def _filled(candidates: Ranking, documents: int) -> Ranking:
+    """The candidates with the first documents of the pool that are not among them in the places that are empty, as far as the pool goes."""
+    rows = candidates.rows.copy()
+    for q in np.flatnonzero((rows == NOTHING).any(1)):
+        empty = np.flatnonzero(rows[q] == NOTHING)
+        others = np.setdiff1d(np.arange(min(documents, 2 * rows.shape[1]), dtype=np.int32), rows[q])[: len(empty)]
+        rows[q, empty[: len(others)]] = others
+    return Ranking(rows, candidates.scores)
 
 
 def _ranks(

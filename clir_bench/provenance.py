@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clir_bench.records import Provenance
 
+_COMMAND = 2000  # characters that a submission holds
 _PACKAGES = ("numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "numba", "mteb", "beir", "hnswlib", "faiss-cpu", "usearch", "ctranslate2")
 
 
@@ -28,7 +29,7 @@ def collect(started: str, seconds: float, command: str, seed: int | None) -> Pro
         seed=seed,
         started=started,
         seconds=round(seconds, 3),
-        command=command,
+        command=command if len(command) <= _COMMAND else f"{command[: _COMMAND - 4]} ...",
     )
 
 

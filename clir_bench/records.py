@@ -77,13 +77,17 @@ class LexicalStage(Strict):
 class TranslateStage(Strict):
     """Documents or queries replaced by English texts before anything sees them.
 
-    ``source`` says whose: a collection's own, or a translator's, with all that decides its output.
+    ``source`` says whose: a collection's own, or a translator's, with all that decides its output. Of a translator's texts: ``truncated`` were read to its
+    input limit, ``cut`` written to its output limit, and for ``untranslated`` the original stands.
     """
 
     kind: Literal["translate"]
     texts: Literal["documents", "queries"]
-    source: Text
+    source: Annotated[str, Field(max_length=4000)]
     model: ModelReference | None = None
+    truncated: Count = 0
+    cut: Count = 0
+    untranslated: Count = 0
 
 
 class FuseStage(Strict):
@@ -123,7 +127,7 @@ class SystemRecord(Strict):
 
     name: Name
     variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-    signature: Annotated[str, Field(min_length=1, max_length=4000)]
+    signature: Annotated[str, Field(min_length=1, max_length=40_000)]
     stages: Annotated[tuple[Annotated[Stage, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]
 
 

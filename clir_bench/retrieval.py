@@ -174,7 +174,7 @@ class BM25:
             return self.lexicon.locate(self._tokens(queries), self._languages, query, document, NOT_FOUND)
 
     def _tokens(self, texts: Texts) -> list[list[str]]:
-        return [self.tokenize(text, language) for text, language in zip(texts.texts, texts.languages, strict=True)]
+        return [self.tokenize(text, texts.written_in or language) for text, language in zip(texts.texts, texts.languages, strict=True)]
 
 
 class Fused:
@@ -199,7 +199,7 @@ class Fused:
                 listed = np.concatenate([member[q] for member in found])
                 gain = np.concatenate([1 / (self.k + np.arange(1, member.shape[1] + 1)) for member in found])
                 document, place = np.unique(listed[listed != NOTHING], return_inverse=True)
-                total = np.bincount(place, gain[listed != NOTHING], len(document))
+                total = np.bincount(place, gain[listed != NOTHING], len(document)).round(12)  # equal sums in another order are equal
                 best = np.lexsort((document, -total))[:depth]
                 rows[q, : len(best)], scores[q, : len(best)] = document[best], total[best]
         return Ranking(rows, scores)

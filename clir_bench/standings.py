@@ -24,15 +24,15 @@ def read_all(folder: Path) -> tuple[list[Submission], list[str]]:
 
 
 def pair_frame(submissions: Sequence[Submission]) -> pd.DataFrame:
-    """One row a submission, pair and measure: task, version, system, variant, query, document, measure, n, mean, own_language (fractions)."""
+    """One row a submission, pair and measure: task, version, track, system, variant, query, document, measure, n, mean, own_language (fractions)."""
     rows = [
-        (s.task.name, s.task.version, s.system.name, s.system.variant, p.query, p.document, name, stat.n, stat.mean, own.mean if own else None)
+        (s.task.name, s.task.version, s.task.track, s.system.name, s.system.variant, p.query, p.document, name, stat.n, stat.mean, own.mean if own else None)
         for s in submissions
         for p in s.pairs
         for name, stat in p.measures.items()
         for own in [p.own_language.get(name)]
     ]
-    return pd.DataFrame(rows, columns=["task", "version", "system", "variant", "query", "document", "measure", "n", "mean", "own_language"])
+    return pd.DataFrame(rows, columns=["task", "version", "track", "system", "variant", "query", "document", "measure", "n", "mean", "own_language"])
 
 
 def overview_frame(submissions: Sequence[Submission]) -> pd.DataFrame:
@@ -44,6 +44,7 @@ def overview_frame(submissions: Sequence[Submission]) -> pd.DataFrame:
         row: dict[str, object] = {
             "system": s.system.name,
             "variant": s.system.variant,
+            "track": s.task.track,
             "pairs": f"{len(pairs)} of {s.task.pairs}" if not s.complete else str(len(pairs)),
             "queries": sum(next(iter(p.measures.values())).n for p in s.pairs),
             "complete": s.complete,

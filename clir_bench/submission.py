@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import math
 import zlib
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError, model_validator
 
+from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
 from clir_bench.files import replacing
 from clir_bench.measures import NOT_FOUND, GoldRanks, Stat, parse_measure, stats
@@ -161,13 +163,15 @@ def read_submission(path: str | Path) -> Submission:
 
 def path_of(submission: Submission) -> Path:
     """The canonical place of a submission below ``submissions/``."""
-    task = submission.task
-    return canonical_path(submission.system.name, submission.system.variant, task.name, task.version, task.track, submission.complete)
+    task, partial = submission.task, None if submission.complete else [record.pair for record in submission.pairs]
+    return canonical_path(submission.system.name, submission.system.variant, task.name, task.version, task.track, partial)
 
 
-def canonical_path(system: str, variant: str, task: str, version: int, track: Track, complete: bool) -> Path:
-    """``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark for a track of re-ranking, and if pairs are missing."""
-    marks = ("" if track == "retrieval" else f".{track}") + ("" if complete else ".partial")
+def canonical_path(system: str, variant: str, task: str, version: int, track: Track, partial: Sequence[Pair] | None) -> Path:
+    """``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark for a track of re-ranking, and for which pairs are there if some are missing."""
+    marks = "" if track == "retrieval" else f".{track}"
+    if partial is not None:
+        marks += f".partial-{hashlib.sha256(' '.join(map(str, sorted(partial))).encode()).hexdigest()[:6]}"
     return Path(system.replace("/", "__")) / variant / f"{task.replace(':', '_')}-v{version}{marks}.json"
 
 

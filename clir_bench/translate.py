@@ -32,7 +32,7 @@ How = Literal["copied", "cached", "translated"]
 
 @dataclass(frozen=True)
 class Counts:
-    """Texts of a language: ``texts`` = copied + cached + translated + failed; ``truncated`` is counted among those that are English."""
+    """Texts of a language: ``texts`` = copied + cached + translated + failed; ``truncated`` and ``cut`` are counted among those that are English."""
 
     texts: int = 0
     copied: int = 0
@@ -40,6 +40,7 @@ class Counts:
     translated: int = 0
     failed: int = 0
     truncated: int = 0
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def translate_texts(translator: Translator, texts: Sequence[str], languages: Seq
                 tally,
                 texts=tally.texts + len(places),
                 truncated=tally.truncated + len(places) * (made.truncated and made.text is not None),
+                cut=tally.cut + len(places) * (made.cut and made.text is not None),
                 **{kind: getattr(tally, kind) + len(places)},
             )
         counts[language] = tally
@@ -138,15 +140,16 @@ def _translate_language(translator: Translator, texts: list[str], language: str,
         if not text.strip():
             found[text] = Translated(0, text), "copied"
         elif line is not None:
-            found[text] = Translated(0, line.english, None, line.truncated), "cached"
+            found[text] = Translated(0, line.english, None, line.truncated, line.cut), "cached"
     missing = [text for text in texts if text not in found]
     with bar(f"translating {language}", len(texts), "text", progress and bool(missing)) as shown:
         shown.update(len(found))
         try:
-            for made in translator.translate(missing, language) if missing else ():
-                text = missing[made.row]
+            for given in translator.translate(missing, language) if missing else ():
+                text = missing[given.row]
+                made = given if _is_utf8(given.text or "") else Translated(given.row, None, "the translation is no UTF-8 text")
                 if shelf is not None and made.text is not None:
-                    shelf.write(_Line(_key(text), made.text, made.truncated))
+                    shelf.write(_Line(_key(text), made.text, made.truncated, made.cut))
                 found[text] = made, "translated"
                 shown.update(1)
         finally:
@@ -163,6 +166,7 @@ class _Line(NamedTuple):
     key: str
     english: str
     truncated: bool
+    cut: bool
 
 
 class _Shelf:
@@ -198,7 +202,7 @@ class _Shelf:
                 self._open()
             assert self._stream is not None
             content = {**line._asdict(), "check": self._check(line)}
-            self._stream.write(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+            self._stream.write(json.dumps(content, ensure_ascii=False).encode() + b"\n")
             self._stream.flush()
         except OSError as error:
             raise CacheError(
@@ -219,9 +223,9 @@ class _Shelf:
 
     def _parse(self, raw: bytes) -> _Line | None:
         try:
-            content = json.loads(raw.decode("utf-8", "surrogatepass"))
-            line = _Line(content["key"], content["english"], content["truncated"])
-            return line if content["check"] == self._check(line) else None
+            content = json.loads(raw.decode())
+            line = _Line(content["key"], content["english"], content["truncated"], content["cut"])
+            return line if content["check"] == self._check(line) and _is_utf8(line.english) else None
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -229,6 +233,15 @@ class _Shelf:
         """Of the identity, too: a file in the wrong folder is no translation of it."""
         text = json.dumps([self._identity, *line])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether no half of a surrogate pair is in it, which JSON can hold and no file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _key(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What an encoder gives: vectors in batches, checked at the door. Numpy only."""
+"""What an encoder gives: vectors in batches, checked at the door. No torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from clir_bench.collection import FloatArray
 from clir_bench.errors import ModelError
+from clir_bench.progress import bar
 
 Role = Literal["query", "document"]
 
@@ -79,6 +80,16 @@ def submit_ahead(division: Sequence[list[int]], submit: Callable[[list[int]], Fu
     finally:
         for left in pending.values():
             left.cancel()
+
+
+def gather(batches: Iterator[Batch], texts: Sequence[str], dim: int, label: str, progress: bool) -> FloatArray:
+    """Run all batches into one array float32 [texts, dim], refusing what is no embedding."""
+    vectors = np.empty((len(texts), dim), np.float32)
+    with bar(f"encoding {label}", len(texts), "text", progress and len(texts) > 0) as shown:
+        for batch in batches:
+            vectors[batch.rows] = checked(batch.encode(), [texts[i] for i in batch.rows])
+            shown.update(len(batch.rows))
+    return vectors
 
 
 def checked(vectors: FloatArray, texts: Sequence[str]) -> FloatArray:

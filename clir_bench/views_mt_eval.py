@@ -30,7 +30,7 @@ def metric_table(report: Report, metric: MetricRecord) -> RenderableType:
     table.add_column("language")
     for system in systems:
         for column in (system, "95%", "n", *corpus):
-            table.add_column(column, justify="right")
+            table.add_column(Text(column), justify="right")
     for i, code in enumerate(codes):
         shown = [part for s in systems for part in _cells(cells[s][i], corpus, digits)]
         table.add_row(f"{code} {languages.name(code)}", *shown)
@@ -58,7 +58,7 @@ def failures(report: Report) -> RenderableType:
 
 def _cells(row: RowRecord, corpus: Sequence[str], digits: int) -> list[str]:
     bounds = "-" if row.low is None or row.high is None else f"{row.low:.{digits}f} to {row.high:.{digits}f}"
-    return [_number(row.mean, digits), bounds, f"{row.n}", *(_number(row.corpus.get(name), digits) for name in corpus)]
+    return [_number(row.mean, digits), bounds, f"{row.n}", *(_number(row.corpus.get(name), 0 if name == "cut" else digits) for name in corpus)]
 
 
 def _macro(rows: Sequence[RowRecord]) -> float | None:

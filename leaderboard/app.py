@@ -27,14 +27,14 @@ if not submissions:
     st.info(f"No submissions in {folder}. Make one: clir-bench evaluate --model bm25 --task sample")
     st.stop()
 
-tasks = sorted({s.task.name for s in submissions})
-task = st.selectbox("Task", tasks)
-chosen = [s for s in submissions if s.task.name == task]
+# the oracle track is a board of its own: relevant documents were put among the candidates there
+boards = sorted({(s.task.name, s.task.version, s.task.track == "oracle") for s in submissions})
+board = st.selectbox("Task", boards, format_func=lambda b: f"{b[0]} v{b[1]}{', oracle track' if b[2] else ''}")
+chosen = [s for s in submissions if (s.task.name, s.task.version, s.task.track == "oracle") == board]
 st.caption(f"{chosen[0].task.pairs} pairs; macro means over pairs, percent. A mean over an incomplete set is marked and not ranked.")
 overview = overview_frame(chosen)
 st.dataframe(overview, hide_index=True, column_config=_one_decimal(overview))
-names = [f"{s.system.name} ({s.system.variant})" for s in chosen]
-picked = chosen[names.index(st.selectbox("System", names))]
+picked = chosen[st.selectbox("System", range(len(chosen)), format_func=lambda i: f"{chosen[i].system.name} ({chosen[i].system.variant})")]
 measure = st.selectbox("Measure", list(picked.pairs[0].measures))
 try:
     matrix = matrix_frame(picked, measure)

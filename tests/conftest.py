@@ -9,6 +9,7 @@ from pathlib import Path
 
 os.environ["CLIR_BENCH_CACHE"] = tempfile.mkdtemp(prefix="clir-bench-tests-")  # what the developer has built must not join the tests
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores: more threads would wait for each other
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np

@@ -34,5 +34,7 @@ class LightEncoder:
     def forward(self, features: dict[str, Any], role: Role) -> FloatArray:
         if features["text"] == "bad":
             raise ValueError("a bad text")
+        if features["text"] == "nothing":
+            return np.zeros((1, self.dim), np.float32)
         counts = np.bincount([ord(c) % self.dim for c in features["text"]], minlength=self.dim).astype(np.float32)
         return (counts / np.linalg.norm(counts))[None]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Sequence
-from itertools import product
+from functools import partial
+from itertools import permutations, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,18 +17,23 @@ from checkpoints import xlmr_encoder, xlmr_reranker
 from conftest import HashingEncoder, assembled, small_collection
 from translation_servers import serve
 
+from clir_bench import models
 from clir_bench.assemble import Assembled, Runtime, build
 from clir_bench.bias import language_profiles
 from clir_bench.cli import main
 from clir_bench.collection import NOTHING, Collection, FloatArray, Ranking, Texts
-from clir_bench.errors import ModelError, TaskError
+from clir_bench.compare import compare
+from clir_bench.errors import ModelError, SubmissionError, TaskError
 from clir_bench.evaluate import Translation, evaluate, settle_track
 from clir_bench.measures import gold_ranks
 from clir_bench.oracle import rerank_with_gold
+from clir_bench.parts.okapi import Okapi
+from clir_bench.parts.tokenizers import tokenize
 from clir_bench.records import FuseStage, LexicalStage, RerankStage, TranslateStage
-from clir_bench.retrieval import Fused, Reranked
-from clir_bench.submission import disagreements, read_submission
-from clir_bench.system import System
+from clir_bench.retrieval import BM25, Fused, Reranked
+from clir_bench.standings import pair_frame
+from clir_bench.submission import disagreements, path_of, read_submission
+from clir_bench.system import System, refuse_translation
 from clir_bench.task import Task
 
 
@@ -49,6 +58,13 @@ class Letters:
     def score(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:
         self.asked += pairs
         return np.array([len(set(q) & set(d)) % 5 for q, d in pairs], np.float32)
+
+
+class Guess:
+    """A scorer whose scores say nothing: hashes of the texts."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:
+        return np.array([int.from_bytes(hashlib.sha256(f"{q}|{d}".encode()).digest()[:3]) for q, d in pairs], np.float32)
 
 
 def texts(*words: str) -> Texts:
@@ -119,6 +135,7 @@ def test_the_oracle_ranks_are_those_of_a_list_made_for_each_pair(seed: int) -> N
     for e, (pair, query) in enumerate(zip(found.ranks.pair.tolist(), found.ranks.query.tolist(), strict=True)):
         golds = judged.document[(judged.pair == pair) & (judged.query == query)].tolist()
         listed = [d for d in rows[query].tolist() if d != NOTHING]
+        listed += [d for d in range(len(collection.pool)) if d not in listed][: depth - len(listed)]  # documents without a match fill the list
         missing = [d for d in golds if d not in listed]
         while len(listed) + len(missing) > depth and any(d not in golds for d in listed):
             listed.remove(next(d for d in reversed(listed) if d not in golds))
@@ -131,6 +148,16 @@ def test_the_oracle_ranks_are_those_of_a_list_made_for_each_pair(seed: int) -> N
         assert found.injected[e] == len(missing)
         at += len(golds)
     assert found.injected.any()
+
+
+def test_a_random_scorer_gains_nothing_where_the_first_stage_finds_nothing() -> None:
+    """Lists are full before the relevant document is put in, or a scorer that guesses would be right."""
+    collection = small_collection(topics=40)
+    reranked = Reranked(Given([[NOTHING] * 20] * len(collection.queries)), Guess(), 20)
+    reranked.index(collection.pool)
+    found = rerank_with_gold(reranked, collection, 20)
+    assert 0.02 < (found.ranks.rank == 1).mean() < 0.08  # 1 in 20
+    assert found.ranks.rank.max() <= 20
 
 
 def test_the_ranking_beside_the_oracle_is_that_of_the_candidates_as_found() -> None:
@@ -184,7 +211,12 @@ def test_the_profiles_of_a_reranked_system_are_of_its_own_order(sample: tuple[Ta
         (System(model="x"), "rerank", "track 'rerank' needs a re-ranker"),
         (System(model="x"), "oracle", "track 'oracle' needs a re-ranker"),
         (System(model="x", reranker="y"), "retrieval", "is for systems without a re-ranker"),
-        (System(model="x", reranker="y", rerank_depth=50), "oracle", r"puts missing documents at rank 100, but the system re-ranks only 50"),
+        (
+            System(model="x", reranker="y", rerank_depth=50),
+            "oracle",
+            r"puts missing documents at rank 100, the last that is re-ranked, but the system re-ranks 50",
+        ),
+        (System(model="x", reranker="y", rerank_depth=200), "oracle", r"but the system re-ranks 200: --rerank-depth 100"),
     ],
 )
 def test_a_track_that_does_not_fit_is_refused(sample: tuple[Task, Collection], system: System, track: str, message: str) -> None:
@@ -193,7 +225,9 @@ def test_a_track_that_does_not_fit_is_refused(sample: tuple[Task, Collection], s
 
 
 def test_what_does_not_fit_together_is_refused_all_at_once() -> None:
-    with pytest.raises(ModelError, match=r"3 problems(.|\n)*translator 'nllb' has nothing to do(.|\n)*names one twice(.|\n)*no re-ranker: --rerank MODEL"):
+    with pytest.raises(
+        ModelError, match=r"3 problems(.|\n)*translator 'nllb' has nothing to do(.|\n)*names one twice(.|\n)*no re-ranker is named: --rerank MODEL"
+    ):
         System(model="bm25", translator="nllb", fuse=("bm25",), rerank_depth=3)
     with pytest.raises(ModelError, match="queries are 'english', but no translator is named"):
         System(model="bm25", queries="english")
@@ -205,15 +239,94 @@ def test_variants_differ_where_systems_differ() -> None:
         System(model="m", documents="english"), System(model="m", documents="english", translator="nllb"),
         System(model="m", documents="english", translator="nllb:a"), System(model="m", documents="english", translator="nllb:b"),
         System(model="m", documents="english", translator="nllb", translate_by="sentences"), System(model="m", queries="english", translator="nllb"),
+        System(model="m", documents="english", translator="nllb", translate_dtype="bfloat16"),
+        System(model="m", documents="english", translator="nllb", untranslated="original"),
         System(model="m", fuse=("bm25",)), System(model="m", fuse=("bm25",), rrf_k=10), System(model="m", fuse=("bm25",), tokenizer="whitespace"),
-        System(model="m", reranker="a/b"), System(model="m", reranker="a/c"), System(model="m", reranker="a/b", rerank_depth=20),
-        System(model="m", reranker="a/b", documents="english", index="hnsw", fuse=("bm25",)),
+        System(model="m", fuse=("a/m",)), System(model="m", fuse=("b/m",)), System(model="m", fuse=("bm25", "b/m")),
+        System(model="m", reranker="a/b"), System(model="m", reranker="c/b"), System(model="m", reranker="a/b", rerank_depth=20),
+        System(model="m", reranker="a/b", rerank_max_tokens=64), System(model="m", reranker="a/b", rerank_template="qwen3-reranker"),
+        System(model="m", reranker="a/b", reranker_revision="refs/pr/1"), System(model="m", reranker="a/b", documents="english", index="hnsw", fuse=("bm25",)),
+        System(model="m", revision="abc"), System(model="m", revision="abd"), System(model="mteb:m"), System(model="http://localhost:8080#m"),
+        System(model="http://localhost:8081#m"), System(model="bm25"), System(model="bm25", k1=1.23456789), System(model="bm25", k1=1.23456712),
+        System(model="bm25", reranker="a/b"), System(model="bm25", reranker="a/b", dtype="bfloat16"),
     ]  # fmt: skip
     variants = [s.variant for s in systems]
     assert len(set(variants)) == len(variants)
-    assert variants[-1] == "native-hnsw-english-fused-bm25-rerank-b"
-    assert all(len(v) <= 120 for v in variants)
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", v) for v in variants), variants
     assert System(model="bm25", index="hnsw").variant == System(model="bm25").variant  # BM25 has no vectors
+    assert System(model="m", reranker="bge", index="hnsw", fuse=("bm25",)).variant == "native-hnsw-fused-bm25-rerank-bge"
+
+
+def test_one_system_has_one_name() -> None:
+    assert System(model="me5", fuse=("bm25", "labse"), reranker="bge", rerank_depth=100).settled() == System(
+        model="intfloat/multilingual-e5-large", fuse=("bm25", "sentence-transformers/LaBSE"), reranker="BAAI/bge-reranker-v2-m3"
+    )
+    assert System(model="demo").settled().model == "demo"
+
+
+def test_a_folder_called_like_a_key_is_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me5").mkdir()
+    (tmp_path / "bge").mkdir()
+    assert System(model="me5", reranker="bge").settled() == System(model="me5", reranker="bge")
+    assert System(model="me5").display_name == "local/me5"
+    assert models.find_encoder("me5") is None
+    assert models.find_encoder("intfloat/multilingual-e5-large") is not None
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ({"model": "mteb:a/b", "protocol": "paper"}, "mteb:a/b: protocol 'paper' cannot be applied, mteb's own loader decides"),
+        ({"model": "mteb:a/b", "query_prompt": "q"}, "mteb:a/b: a prompt cannot be applied"),
+        ({"model": "http://h:1", "dtype": "bfloat16"}, "http://h:1: dtype 'bfloat16' cannot be applied, the server decides"),
+        ({"model": "http://h:1", "revision": "abc"}, "revision 'abc' cannot be applied"),
+        ({"model": "bm25", "fuse": ("mteb:a/b",), "protocol": "paper"}, "mteb:a/b: protocol 'paper' cannot be applied"),
+        ({"model": ""}, "a model's name is empty"),
+        ({"model": "m", "reranker": ""}, "a model's name is empty"),
+        ({"model": "bm25", "k1": float("inf")}, "k1 is inf"),
+        ({"model": "m", "name": "a b/c"}, "not of the form org/model"),
+    ],
+)
+def test_what_would_be_recorded_but_not_done_is_refused(system: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        System(**system)
+
+
+def test_names_of_any_spelling_make_folders() -> None:
+    for model in ("my model", "/tmp/x y/", "http://h:1#my org/x", "mteb:my org/x", "a/b/c"):
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*", System(model=model).display_name)
+
+
+def test_fusion_does_not_depend_on_the_order_of_its_members() -> None:
+    rows = [[[0, 2, 1]], [[1, 0, 2]], [[2, 1, 0]]]  # equal sums of three gains, in every order of summation
+    found = set()
+    for order in permutations(rows):
+        fused = Fused([Given(r) for r in order], 60, 3)
+        fused.index(texts("a", "b", "c"))
+        found.add(tuple(fused.search(texts("q"), 3).rows[0].tolist()))
+    assert found == {(0, 1, 2)}
+
+
+def test_translations_are_tokenised_as_english() -> None:
+    """Turkish lower-cases I to a dotless one: an English translation of a Turkish document would not be found."""
+    bm25 = BM25(partial(tokenize, "multilingual"), Okapi())
+    pool = Texts(["a", "b", "c"], ["tr", "tr", "de"], ["India Iran Italy", "tea", "rice"], written_in="en")
+    bm25.index(pool)
+    assert bm25.search(Texts(["q"], ["en"], ["India"]), 2).rows[0, 0] == 0
+
+
+def test_hosts_refuse_a_system_that_reads_translations() -> None:
+    with pytest.raises(ModelError, match="a host hands out the originals"):
+        refuse_translation(System(model="bm25", documents="english"))
+
+
+def test_pairs_that_differ_are_files_that_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for pair in ("en-de", "fr-de"):
+        assert main(["evaluate", "-q", "--model", "bm25", "--task", "sample", "--pairs", pair, "--output", str(tmp_path)]) == 0
+    assert len(list(tmp_path.rglob("sample-v1.partial-*.json"))) == 2
+    assert main(["evaluate", "-q", "--model", "bm25", "--task", "sample", "--pairs", "en-de", "--output", str(tmp_path)]) == 2
+    assert "exists" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -302,3 +415,33 @@ def test_a_lexical_first_stage_is_recorded_under_a_reranker(world: tuple[Path, P
     assert isinstance(made.stages[1], RerankStage)
     assert made.stages[1].depth == 20
     assert made.stages[1].model.revision.startswith("sha256:")
+
+
+def test_mteb_tells_our_systems_apart(sample: tuple[Task, Collection], tmp_path: Path) -> None:
+    from clir_bench.integrations.mteb import mteb_revision
+    from clir_bench.integrations.mteb_results import write_result
+
+    stages = assembled(HashingEncoder()).stages
+    assert mteb_revision(stages, "native") == "1"
+    assert mteb_revision(stages, "native-hnsw") == "1.native-hnsw"
+    pairs = [p for p in sample[1].pairs if p.query == "en"]
+    system = System(model="tests/hashing", revision="1", reranker="tests/letters")
+    honest = evaluate(*sample, reranking(system), pairs=pairs).submission
+    written = write_result(honest, tmp_path)
+    assert [path.name for path in written] == ["CLIRBenchSample.json", "model_meta.json"]
+    assert written == write_result(honest, tmp_path)  # what is written again is told again
+    with pytest.raises(SubmissionError, match="mteb has no oracle track"):
+        write_result(evaluate(*sample, reranking(system), track="oracle", pairs=pairs).submission, tmp_path)
+
+
+def test_the_oracle_track_is_a_board_of_its_own(sample: tuple[Task, Collection], tmp_path: Path) -> None:
+    pairs = [p for p in sample[1].pairs if p.query == "en"]
+    system = System(model="tests/hashing", revision="1", reranker="tests/letters")
+    a, b = (evaluate(*sample, reranking(system), track=track, pairs=pairs).submission for track in ("rerank", "oracle"))
+    assert path_of(a) != path_of(b)
+    assert set(pair_frame([a, b]).track) == {"rerank", "oracle"}
+    with pytest.raises(SubmissionError, match="the oracle track is compared with itself only"):
+        compare(a, b)
+    with pytest.raises(SubmissionError, match="cannot be compared at depth 100 on track oracle"):
+        compare(b, b, "R@100")
+    assert compare(b, b, "R@10").mean_a == compare(b, b, "R@10").mean_b

@@ -203,13 +203,13 @@ def test_the_models_own_prompt_is_used_and_named(folder: Callable[[str], Path], 
 
 
 def test_templates_that_do_not_fit_are_refused(folder: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"unknown re-ranker template 'qwen4'. There are: qwen3-reranker, mxbai-rerank-v2"):
+    with pytest.raises(ModelError, match=r"--rerank-template: unknown template 'qwen4'. There are: qwen3-reranker, mxbai-rerank-v2"):
         scorer(folder("causal"), template="qwen4")
     with pytest.raises(ModelError, match=r"max_tokens is 64, but the template 'qwen3-reranker' alone takes \d+"):
         scorer(folder("causal"), template="qwen3-reranker", max_tokens=64)
     shutil.copytree(folder("causal"), tmp_path / "plain")
     (tmp_path / "plain" / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match="Name the template it was trained with: qwen3-reranker or mxbai-rerank-v2"):
+    with pytest.raises(ModelError, match="Name the template it was trained with: --rerank-template qwen3-reranker or mxbai-rerank-v2"):
         scorer(tmp_path / "plain")
     (tmp_path / "plain" / "chat_template.jinja").write_text("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
     with pytest.raises(ModelError, match="without a chat template that takes a query and a document"):

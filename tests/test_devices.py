@@ -60,6 +60,8 @@ def test_two_processes_share_the_work_and_one_that_fails_or_dies_is_named() -> N
         assert min(used) > 1000  # both have answered
         with pytest.raises(ModelError, match=r"^cpu: ValueError: a bad text$"):  # an error, and not the worker's end
             pooled.encode(["a", "bad", "c"], "document")
+        with pytest.raises(ModelError, match=r"gives 1 of 1 texts no usable embedding \(zero: 'nothing'\)"):
+            pooled.encode(["a", "nothing", "c"], "document")
         np.testing.assert_array_equal(pooled.encode(texts, "document"), expected)
         assert workers[1].pid is not None
         os.kill(workers[1].pid, signal.SIGKILL)

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoints import nomic_moe_encoder
+from checkpoints import nomic_moe_encoder, xlmr_reranker
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from clir_bench.assemble import Runtime, build
 from clir_bench.errors import ModelError
+from clir_bench.parts.cache import Cached
 from clir_bench.parts.checkpoints import folder_hash
 from clir_bench.parts.encoder import SentenceEncoder
 from clir_bench.system import System
@@ -131,6 +132,126 @@ def test_two_checkpoints_in_one_path_are_two_models(tmp_path: Path) -> None:
     assert SentenceEncoder(str(second), device="cpu").identity("query") != before
     shutil.copytree(second, tmp_path / "elsewhere")
     assert folder_hash(tmp_path / "elsewhere") == folder_hash(second)
+
+
+def test_every_file_of_a_folder_counts_and_a_link_in_a_circle_ends(tiny_model: Path, tmp_path: Path) -> None:
+    folder, elsewhere = Path(shutil.copytree(tiny_model, tmp_path / "m")), tmp_path / "elsewhere"
+    seen = [folder_hash(folder)]
+    elsewhere.mkdir()
+    (elsewhere / "spiece.bpe").write_text("1")
+    (folder / "linked").symlink_to(elsewhere, target_is_directory=True)
+    for name in ("chat_template.jinja", "extra.spm", "linked/spiece.bpe", "1_Pooling/odd.name"):
+        (folder / name).write_text(name)
+        seen.append(folder_hash(folder))
+    assert len(set(seen)) == 5
+    (folder / "around").symlink_to(folder, target_is_directory=True)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("x")
+    assert folder_hash(folder) == seen[-1]
+    shutil.copytree(tiny_model, tmp_path / ".git" / "m")
+    assert folder_hash(tmp_path / ".git" / "m") == seen[0]  # where the folder lies decides nothing
+
+
+def test_an_adapter_without_its_base_is_refused_with_the_cure(tiny_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "lora"))
+    (folder / "adapter_config.json").write_text("{}")
+    for made in (lambda: folder_hash(folder), lambda: SentenceEncoder(str(folder), device="cpu")):
+        with pytest.raises(ModelError, match=r"lora: it holds an adapter(.|\n)*merge_and_unload(.|\n)*name the merged folder"):
+            made()
+
+
+def static(tokenizer: BertTokenizerFast) -> StaticEmbedding:
+    torch.manual_seed(5)
+    return StaticEmbedding(tokenizer, embedding_dim=32)
+
+
+def test_two_towers_give_the_vectors_of_sentence_transformers_and_do_not_share_a_shelf(tiny_model: Path, tmp_path: Path) -> None:
+    towers = list(SentenceTransformer(str(tiny_model), device="cpu"))[:2]
+    router = Router.for_query_document(query_modules=[static(towers[0].tokenizer)], document_modules=towers)
+    SentenceTransformer(modules=[router, Normalize()]).save(str(tmp_path / "two"))
+    ours, referee = SentenceEncoder(str(tmp_path / "two"), device="cpu"), SentenceTransformer(str(tmp_path / "two"), device="cpu")
+    texts = [text for text in TEXTS if 0 < len(text) < 60]
+    for role, theirs in (("query", referee.encode_query), ("document", referee.encode_document)):
+        np.testing.assert_allclose(Cached(ours, tmp_path / "cache").encode(texts, role), theirs(texts), atol=2e-6)  # type: ignore[arg-type]
+    assert ours.prompts["query"] == ours.prompts["document"]
+    assert ours.identity("query") != ours.identity("document")
+    assert ours.pooling == "Router+Normalize"
+
+
+def test_a_length_of_its_own_for_queries_keeps_the_roles_apart(tiny_model: Path, tmp_path: Path) -> None:
+    model = SentenceTransformer(str(make_model(tmp_path / "a")), device="cpu")
+    model[0].query_length = 5
+    model.save(str(tmp_path / "short"))
+    ours = SentenceEncoder(str(tmp_path / "short"), device="cpu")
+    np.testing.assert_allclose(ours.encode(TEXTS, "query"), model.encode_query(TEXTS), atol=2e-6)
+    assert ours.identity("query") != ours.identity("document")
+    assert SentenceEncoder(str(make_model(tmp_path / "b")), device="cpu").identity("query").get("role") is None
+
+
+def test_a_static_embedding_is_an_encoder_like_others(tiny_model: Path, tmp_path: Path) -> None:
+    SentenceTransformer(modules=[static(SentenceTransformer(str(tiny_model)).tokenizer)]).save(str(tmp_path / "static"))
+    ours, referee = SentenceEncoder(str(tmp_path / "static"), device="cpu"), SentenceTransformer(str(tmp_path / "static"), device="cpu")
+    texts = [text for text in TEXTS if text]
+    np.testing.assert_allclose(ours.encode(texts, "query"), referee.encode(texts, normalize_embeddings=True), atol=2e-6)
+    assert (ours.max_tokens, ours.pooling, ours.dim) == (512, "StaticEmbedding", 32)
+    short = SentenceEncoder(str(tmp_path / "static"), device="cpu", max_tokens=3).encode(["the the the river"], "query")
+    np.testing.assert_allclose(short, referee.encode(["the the the"], normalize_embeddings=True), atol=2e-6)
+
+
+def test_truncated_vectors_are_cut_before_they_are_normalised_and_have_an_identity_of_their_own(tiny_model: Path, tmp_path: Path) -> None:
+    whole, folder = SentenceEncoder(str(tiny_model), device="cpu"), Path(shutil.copytree(tiny_model, tmp_path / "cut"))
+    edit(folder / "config_sentence_transformers.json", truncate_dim=5)
+    cut, referee = SentenceEncoder(str(folder), device="cpu"), SentenceTransformer(str(folder), device="cpu")
+    np.testing.assert_allclose(cut.encode(TEXTS, "query"), referee.encode_query(TEXTS, normalize_embeddings=True), atol=2e-6)
+    assert (cut.dim, cut.facts().dim, cut.identity("query")["truncate_dim"]) == (5, 5, 5)
+    assert "truncate_dim" not in whole.identity("query")
+
+
+def edit(file: Path, **values: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@pytest.mark.parametrize("kind", ["SparseEncoder", "MultiVectorEncoder", "CrossEncoder"])
+def test_what_says_that_it_is_no_dense_encoder_is_refused(tiny_model: Path, tmp_path: Path, kind: str) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "other"))
+    edit(folder / "config_sentence_transformers.json", model_type=kind)
+    cure = "--rerank .*other" if kind == "CrossEncoder" else "name a dense encoder"
+    with pytest.raises(ModelError, match=f"other: it is a (sparse|multi-vector|cross-)(.|\\n)*{cure}"):
+        SentenceEncoder(str(folder), device="cpu")
+
+
+def test_a_classifier_is_refused_unless_it_is_a_sentence_transformers_folder(tmp_path: Path) -> None:
+    plain = str(xlmr_reranker(tmp_path / "rerank"))
+    with pytest.raises(ModelError, match=r"rerank: it is a classifier of 1 label \(XLMRobertaForSequenceClassification\)(.|\n)*--rerank "):
+        SentenceEncoder(plain, device="cpu")
+    with pytest.raises(ModelError, match=r"a classifier of 3 labels(.|\n)*Name an encoder"):
+        SentenceEncoder(str(xlmr_reranker(tmp_path / "three", num_labels=3)), device="cpu")
+    modules = [Transformer(plain), Pooling(32, "mean")]
+    SentenceTransformer(modules=modules).save(str(tmp_path / "encoder"))
+    edit(tmp_path / "encoder" / "config.json", architectures=["XLMRobertaForSequenceClassification"])
+    assert SentenceEncoder(str(tmp_path / "encoder"), device="cpu").dim == 32
+
+
+def test_an_activation_that_would_become_tanh_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "dense"))
+    edit(folder / "2_Dense" / "config.json", activation_function="their.own.Swish")
+    with pytest.raises(ModelError, match=r"dense: 2_Dense/config.json wants the activation 'their.own.Swish'(.|\n)*would put Tanh"):
+        SentenceEncoder(str(folder), device="cpu")
+    edit(folder / "2_Dense" / "config.json", activation_function="torch.nn.GELU")
+    assert not np.allclose(SentenceEncoder(str(folder), device="cpu").encode(["sea"], "query"), SentenceEncoder(str(tiny_model)).encode(["sea"], "query"))
+
+
+@pytest.mark.parametrize(("similarity", "unit", "taken"), [("dot", False, False), ("dot", True, True), ("euclidean", True, True), ("manhattan", True, False)])
+def test_a_model_that_ranks_by_lengths_is_refused(tmp_path: Path, similarity: str, unit: bool, taken: bool) -> None:
+    model = SentenceTransformer(str(make_model(tmp_path / "a")), device="cpu")
+    modules = list(model) if unit else list(model)[:-1]
+    SentenceTransformer(modules=modules, similarity_fn_name=similarity).save(str(tmp_path / "b"))  # type: ignore[arg-type]
+    if taken:
+        assert SentenceEncoder(str(tmp_path / "b"), device="cpu").dim == 16
+    else:
+        with pytest.raises(ModelError, match=f"b: it compares by {similarity} vectors whose lengths count"):
+            SentenceEncoder(str(tmp_path / "b"), device="cpu")
+    assert SentenceEncoder(str(tmp_path / "b"), device="cpu", protocol="paper").dim == 32
 
 
 def test_identity_holds_all_that_decides_a_vector(tiny_model: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -209,6 +211,16 @@ def test_a_damaged_file_is_told_of_and_built_again(library: str, damage: str, tm
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert built(library, pool, folder=tmp_path).reused
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_living_one_writes_is_not(any_library: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    old, new = tmp_path / "other" / ".part-1-aa", tmp_path / "other" / ".part-2-bb"
+    for file in (old, new):
+        file.write_text("")
+    os.utime(old, (time.time() - 601, time.time() - 601))
+    built(any_library, vectors(20), folder=tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_folder_that_cannot_be_written_is_named(any_library: str, tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ import base64
 import http.server
 import json
 import logging
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +20,11 @@ import pytest
 from conftest import HashingEncoder
 
 from clir_bench.errors import ModelError
-from clir_bench.parts import http_encoder
+from clir_bench.parts import http_encoder, http_requests
 from clir_bench.parts.cache import Cached
-from clir_bench.parts.encoder import gather
-from clir_bench.parts.http_encoder import HttpEncoder, parse_url
+from clir_bench.parts.http_encoder import HttpEncoder
+from clir_bench.parts.http_requests import parse_url
+from clir_bench.vectors import gather
 
 KEY = "sk-very-secret-0123456789"
 TEXTS = [f"text number {i} " + "river sea " * (i % 7) for i in range(45)] + ["река", "川", "x"]
@@ -82,7 +86,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
             server.running += 1
             server.together = max(server.together, server.running)
         try:
-            found = server.fault(server, texts, body) if server.fault and texts[0] not in http_encoder.PROBES else None
+            found = server.fault(server, texts, body) if server.fault and texts[0] not in (*http_encoder.PROBES, http_encoder.LONG_PROBE) else None
             if found is None:
                 found = self.embed(texts)
         finally:
@@ -111,7 +115,7 @@ def listed(vectors: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    monkeypatch.setattr(http_encoder, "BACKOFF", 0.01)
+    monkeypatch.setattr(http_requests, "BACKOFF", 0.01)
     for name in ("CLIR_BENCH_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     running: list[Server] = []
@@ -179,7 +183,7 @@ def test_what_is_on_disk_is_not_asked_for_again(serve: Callable[..., Server], tm
     asked = len(server.asked)
     again = Cached(HttpEncoder(server.url, batch_texts=8), tmp_path)
     np.testing.assert_array_equal(again.encode(TEXTS, "document"), first)
-    assert (again.encoded, len(server.asked) - asked) == (0, len(http_encoder.PROBES))
+    assert (again.encoded, len(server.asked) - asked) == (0, len(http_encoder.PROBES) + 1)
 
 
 def test_another_model_behind_the_same_address_and_name_is_another_identity(serve: Callable[..., Server]) -> None:
@@ -191,6 +195,74 @@ def test_another_model_behind_the_same_address_and_name_is_another_identity(serv
     assert HttpEncoder(server.url).identity("query") == before
     server.encoder._vectors = lambda texts, role: original([t[::-1] for t in texts], role)  # type: ignore[method-assign]
     assert HttpEncoder(server.url).identity("query") != before
+
+
+def test_a_server_that_cuts_elsewhere_is_another_identity(serve: Callable[..., Server]) -> None:
+    server = serve()
+    whole, original = HttpEncoder(server.url).identity("query"), server.encoder._vectors
+    server.encoder._vectors = lambda texts, role: original([t[:900] for t in texts], role)  # type: ignore[method-assign]
+    cut = HttpEncoder(server.url).identity("query")
+    server.limit = 900
+    refusing = HttpEncoder(server.url).identity("query")
+    assert len({str(found["revision"]).split("+")[0] for found in (whole, cut, refusing)}) == 1
+    assert len({found["revision"] for found in (whole, cut, refusing)}) == 3
+    assert str(refusing["revision"]).endswith("+long-refused")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 5.0])
+def test_a_model_that_changes_during_a_run_is_an_error_and_none_of_its_vectors_are_kept(
+    serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(http_encoder, "PROBE_SECONDS", seconds)
+    served = [0]
+
+    def changes(server: Server, texts: list[str], body: dict[str, Any]) -> None:
+        served[0] += 1
+        if served[0] == 4:
+            original = server.encoder._vectors
+            server.encoder._vectors = lambda texts, role: -original([t[::-1] for t in texts], role)  # type: ignore[method-assign]
+
+    server = serve(fault=changes)
+    encoder = HttpEncoder(server.url, batch_texts=4, concurrency=2)
+    cached = Cached(encoder, tmp_path)
+    with pytest.raises(ModelError, match=r"answers fixed texts otherwise than it did at first(.|\n)*Begin anew"):
+        cached.encode(TEXTS, "document")
+    server.fault, server.encoder = None, HashingEncoder()
+    np.testing.assert_allclose(Cached(HttpEncoder(server.url), tmp_path).encode(TEXTS, "document"), expected(), atol=1e-6)
+
+
+def test_a_run_is_looked_after_by_few_probes(serve: Callable[..., Server]) -> None:
+    server = serve()
+    HttpEncoder(server.url, batch_texts=1).encode(TEXTS, "document")
+    assert sum(body["input"] == [http_encoder.LONG_PROBE] for body in server.asked) == 2  # at the beginning and at the end
+
+
+def test_a_limit_is_the_servers_and_one_that_it_cannot_be_told_is_refused(serve: Callable[..., Server]) -> None:
+    assert [HttpEncoder(serve(d).url, max_tokens=n).max_tokens for d, n in (("vllm", 100), ("tei", 500))] == [100, 500]
+    for dialect, message in (("tei", "max_tokens is 256, but the server reads 500"), ("openai", "max_tokens is 256, but this server can neither be asked")):
+        with pytest.raises(ModelError, match=message):
+            HttpEncoder(serve(dialect).url, max_tokens=256)
+    with pytest.raises(ModelError, match="max_tokens is 385, but the server reads 384"):
+        HttpEncoder(serve("vllm").url, max_tokens=385)
+
+
+@pytest.mark.parametrize("end", ["interrupt", "error"])
+def test_a_program_ends_at_once_whatever_its_server_told_it_to_wait(serve: Callable[..., Server], end: str) -> None:
+    def busy(server: Server, texts: list[str], body: dict[str, Any]) -> Any:
+        return (401, {}, {}) if end == "error" and texts == ["long text"] else (429, {"error": "slow down"}, {"Retry-After": "110"})
+
+    code = "import sys; from clir_bench.parts.http_encoder import HttpEncoder\nHttpEncoder(sys.argv[1], batch_texts=1).encode(['long text', 'x'], 'query')"
+    server = serve(fault=busy)
+    program = subprocess.Popen([sys.executable, "-c", code, server.url], stderr=subprocess.PIPE, text=True)
+    try:
+        while end == "interrupt" and ["long text"] not in [body["input"] for body in server.asked] and program.poll() is None:
+            time.sleep(0.01)
+        if end == "interrupt":
+            program.send_signal(signal.SIGINT)
+        errors = program.communicate(timeout=20)[1]
+    finally:
+        program.kill()
+    assert ("KeyboardInterrupt" if end == "interrupt" else "it wants a key") in errors
 
 
 def test_a_request_that_is_too_large_is_halved(serve: Callable[..., Server]) -> None:
@@ -224,8 +296,9 @@ def times_then_well(count: int, answer: tuple[int, Any, dict[str, str]]) -> Faul
 def test_passing_faults_are_repeated(serve: Callable[..., Server], answer: tuple[int, Any, dict[str, str]]) -> None:
     server = serve(fault=times_then_well(2, answer))
     encoder = HttpEncoder(server.url)
+    server.times.clear()
     np.testing.assert_allclose(encoder.encode(["river"], "document"), expected(["river"]), atol=1e-6)
-    first, second, third = server.times[-3:]
+    first, second, third = server.times[:3]
     assert (second - first >= 0.3 and third - second >= 0.3) == (answer[0] == 429)
 
 
@@ -240,6 +313,8 @@ def test_passing_faults_are_repeated(serve: Callable[..., Server], answer: tuple
         (lambda *_: (200, "<html>welcome</html>", {}), r"no list of embeddings, but '<html>welcome</html>'"),
         (lambda s, t, b: (200, listed(np.ones((len(t) - 1, 64))), {}), r"3 texts were sent, but the answer has 2 embeddings, with the indexes \[0, 1\]"),
         (lambda s, t, b: (200, {"data": [{"index": 0, "embedding": [1.0] * 64}] * 3}, {}), r"with the indexes \[0, 0, 0\]"),
+        (lambda *_: (200, {"data": [{"index": i, "embedding": [1.0] * 64} for i in (0.0, 1.0, 2.0)]}, {}), r"with the indexes \[0\.0, 1\.0, 2\.0\]"),
+        (lambda *_: (200, "[" * 200_000, {}), r"no list of embeddings, but '\[\[\[\["),
         (lambda s, t, b: (200, listed(np.ones((len(t), 32))), {}), r"has 32 components, but the first ones had 64"),
         (lambda s, t, b: (200, listed(np.full((len(t), 64), np.nan)), {}), r"no usable embedding of '(aaa|bb|c)'"),
         (lambda s, t, b: (200, {"data": [{"index": i, "embedding": [None] * 64} for i in range(len(t))]}, {}), r"no usable embedding of '(aaa|bb|c)'"),
@@ -282,7 +357,15 @@ def test_the_key_is_sent_and_written_nowhere(
         encoder.encode(["wrong"], "query")
     with pytest.raises(ModelError, match=r"nothing for \*\*\*") as echoed:
         HttpEncoder(serve(fault=echoes).url).encode(["wrong"], "query")
-    seen = [caplog.text, repr(encoder), repr(vars(encoder)), repr(vars(encoder._session)), repr(encoder.identity("query")), repr(encoder.facts())]
+    seen = [
+        caplog.text,
+        repr(encoder),
+        repr(vars(encoder)),
+        repr(vars(encoder._connection)),
+        repr(vars(encoder._connection._session)),
+        repr(encoder.identity("query")),
+        repr(encoder.facts()),
+    ]
     assert KEY not in "".join([*seen, str(refused.value), str(echoed.value)])
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert files
@@ -302,6 +385,6 @@ def test_a_key_in_the_address_is_refused_without_repeating_it(url: str) -> None:
 
 
 def test_a_server_that_does_not_run_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_encoder, "BACKOFF", 0.01)
+    monkeypatch.setattr(http_requests, "BACKOFF", 0.01)
     with pytest.raises(ModelError, match=r"http://127.0.0.1:9/info: the server cannot be reached, 2 times. Is the server running"):
         HttpEncoder("http://127.0.0.1:9")

@@ -19,8 +19,9 @@ from rich.console import Console
 from clir_bench.cli_latency import add_latency
 from clir_bench.collection import FloatArray, Pair, Ranking
 from clir_bench.errors import ClirBenchError, ModelError
-from clir_bench.latency import measure_collection, measure_latency, normalise, queries_of
+from clir_bench.latency import Latency, measure_collection, measure_latency, normalise, queries_of
 from clir_bench.parts.exact import Exact
+from clir_bench.parts.hnsw import Hnsw
 from clir_bench.views_latency import latency
 
 
@@ -132,6 +133,49 @@ def test_a_collection_is_encoded_once_and_a_limit_is_of_each_pair() -> None:
     assert all(len(rows) == 12 for rows in queries_of(collection).values())
     timed = measure_collection(collection, encoder, {"exact": Slow(0)}, depth=5, repeat=1, limit=4, encode=True)
     assert all(row.encode_ms is not None and row.encode_ms > 0 for row in timed.rows)
+
+
+def test_what_only_a_first_build_does_is_not_timed() -> None:
+    class FirstIsSlow(Slow):
+        built = 0
+
+        def build(self, vectors: FloatArray) -> None:
+            self.built += 1
+            time.sleep(0.3 if self.built == 1 else 0)
+            super().build(vectors)
+
+    result = measure_collection(small_collection(), HashingEncoder(), {"exact": FirstIsSlow(0)}, depth=5, repeat=1)
+    assert result.costs[0].build_seconds < 0.3
+    assert result.documents == 36
+
+
+def test_a_graphs_own_search_is_told_apart_from_the_canonical_scores() -> None:
+    pytest.importorskip("hnswlib")
+    index = Hnsw("hnswlib", threads=1)
+    index.build(unit(30, 0))
+    rescore = index._canonical
+
+    def slow(rows: np.ndarray, queries: np.ndarray) -> FloatArray:
+        time.sleep(0.02)
+        return rescore(rows, queries)
+
+    index._canonical = slow  # type: ignore[method-assign]
+    rows = measure_latency(unit(5, 1), {"exact": built(Slow(0)), "hnsw": index}, PAIRS, depth=4, repeat=2)
+    for row in rows:
+        if row.index_name == "exact":
+            assert row.graph_p50_ms is None
+        else:
+            assert row.graph_p50_ms is not None
+            assert row.p50_ms - row.graph_p50_ms >= 15
+    out = StringIO()
+    result = Latency(30, 5, 8, 4, 2, [], rows)
+    Console(width=170, file=out).print(latency(result))
+    assert "graph p50: the part of p50 that the HNSW library itself takes" in out.getvalue()
+
+
+def built(index: Slow) -> Slow:
+    index.build(unit(30, 0))
+    return index
 
 
 def test_the_table_says_what_is_excluded_and_normalises_only_in_a_footnote() -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import signal
+import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -121,8 +126,35 @@ def test_without_a_beginning_token_the_first_word_is_context_and_one_word_has_no
 def test_what_lies_beyond_the_token_limit_is_not_read(lm: Path) -> None:
     judge = Perplexity(str(lm), device="cpu", max_tokens=5)
     assert judge.losses(["tea grows in hills and bread"]) == judge.losses(["tea grows in hills a piano"])
+    texts = ["tea grows in hills and bread", "tea grows in hills", "tea grows in hills and bread"]
+    assert judge.summary(texts, texts, None, "de")["cut"] == 2
     with pytest.raises(ModelError, match="max_tokens is 33, but it must be from 2 to the model's 32 positions"):
         Perplexity(str(lm), device="cpu", max_tokens=33)
+
+
+def test_what_has_no_finite_value_is_unscored_and_costs_no_other_value(tmp_path: Path, lm: Path) -> None:
+    broken = Perplexity(str(lm), device="cpu")
+    model: Any = broken.model
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())  # its own, so that only who reads a word sees NaN
+    with torch.no_grad():
+        model.get_input_embeddings().weight[2 + WORDS.index("piano")] = math.nan
+    scores = broken.score(TEXTS, TEXTS, None, "de")
+    assert 0 < scores.count(None) < len(TEXTS)
+    assert all((score is None) <= ("piano" in text.split()) for text, score in zip(TEXTS, scores, strict=True))
+    assert math.isfinite(broken.summary(TEXTS, TEXTS, None, "de")["corpus"])
+
+    class Odd(Similarity):
+        def score(self, sources: Sequence[str], *_: object) -> list[float | None]:
+            return [math.nan, math.inf, *[1.0] * (len(sources) - 2)]
+
+        def summary(self, *_: object) -> dict[str, float]:
+            return {"corpus": math.nan}
+
+    report = evaluate_translations(read_tables([str(write_translations(tmp_path / "a.parquet"))]), [Odd(HashingEncoder(), "odd")], size=10)
+    row = report.row("a", "de", "similarity")
+    assert (row.n, row.unscored, row.mean, row.corpus) == (8, 2, 1.0, {})
+    write_report(report, tmp_path / "r.json")
+    assert read_report(tmp_path / "r.json") == report
 
 
 def test_a_checkpoint_without_its_output_layer_is_refused(tmp_path: Path, lm: Path) -> None:
@@ -214,6 +246,44 @@ def test_a_failure_of_comet_is_told_with_its_last_lines() -> None:
         CometKiwi(["echo"]).score(["x"], ["y"], None, "de")
 
 
+@pytest.mark.usefixtures("comet")
+def test_an_interruption_leaves_no_process_of_comet(tmp_path: Path) -> None:
+    (tmp_path / "site" / "comet" / "__init__.py").write_text(
+        textwrap.dedent(FAKE_COMET).replace(
+            'print("a line',
+            f"""open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()))
+        import time; time.sleep(60)
+        print("a line""",
+        )
+    )
+    (tmp_path / "uv").write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')  # like uv, it starts Python and waits for it
+    (tmp_path / "uv").chmod(0o755)
+    program = (
+        "import sys; from clir_bench.parts.quality.comet import CometKiwi\n"
+        "metric = CometKiwi([sys.argv[1]], gpus=0)\n"
+        "try: metric.score(['x'], ['y'], None, 'de')\n"
+        "finally: metric.close()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "uv")], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=15)[1]  # soon: not after the time that an orderly end is given
+    grandchild = int((tmp_path / "pid").read_text())
+    while time.monotonic() < deadline and _is_alive(grandchild):
+        time.sleep(0.02)
+    assert not _is_alive(grandchild)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] if Path("/proc").is_dir() else True
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
 def test_without_an_environment_for_comet_both_cures_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ModelError, match=r"install uv[\s\S]*--comet-python"):
@@ -239,6 +309,7 @@ def test_the_sample_is_the_same_in_any_order_and_grows_by_appending(tmp_path: Pa
     assert choose_samples([first], None, 5, 43)[0] != small
     assert small[0].ids == ("de:9", "de:15", "de:13", "de:23", "de:3")  # frozen: another order is another evaluation
     assert [s.language for s in choose_samples([first], ["en"], 5, 42)[0]] == ["en"]
+    assert [s.language for s in choose_samples([first], ["ru", "de", "ru"], 5, 42)[0]] == ["de", "ru"]
 
 
 def test_failed_translations_are_listed_and_counted_and_in_no_mean(tmp_path: Path) -> None:
@@ -283,7 +354,12 @@ def test_a_bad_file_is_refused_with_every_problem_at_once(tmp_path: Path, capsys
     parquet.write_table(pa.concat_tables([parquet.read_table(good)] * 2), tmp_path / "twice.parquet")
     other = parquet.read_table(good).to_pydict()
     parquet.write_table(pa.table({**other, "text": [f"{text}!" for text in other["text"]], "lang": ["cn"] * len(other["lang"])}), tmp_path / "other.parquet")
-    names = ["columns", "empty", "text", "twice", "other", "gone"]
+    words = {name: [f"{name} {i}" for i in range(3)] for name in ("_id", "lang", "text", "english", "problem")}
+    parquet.write_table(pa.table({**words, "_id": [["a"], ["b"], ["c"]], "english": [b"x", b"y", b"z"], "extra": [[1], [2], [3]]}), tmp_path / "types.parquet")
+    parquet.write_table(pa.Table.from_arrays([pa.array(words["text"])] * 6, names=[*words, "text"]), tmp_path / "columns2.parquet")
+    binary = pa.array([b"\xff", b"b", b"c"], pa.binary()).view(pa.string())
+    parquet.write_table(pa.table({**words, "english": binary}), tmp_path / "latin.parquet")
+    names = ["columns", "empty", "text", "twice", "other", "gone", "types", "columns2", "latin"]
     assert run(str(good), *(str(tmp_path / f"{name}.parquet") for name in names)) == 2
     err = capsys.readouterr().err
     for part in (
@@ -294,6 +370,10 @@ def test_a_bad_file_is_refused_with_every_problem_at_once(tmp_path: Path, capsys
         "other.parquet: unknown code 'cn'. Did you mean 'zh'?",
         "other: 90 documents have another text or language than under the same id in good",
         "gone.parquet: no such file",
+        "types.parquet: column '_id' holds list<element: string>, not texts",
+        "types.parquet: column 'english' holds binary, not texts",
+        "columns2.parquet: 2 columns are called 'text'",
+        "latin.parquet: cannot be read as parquet ('utf-8' codec can't decode byte 0xff",
     ):
         assert part in err, part
     with pytest.raises(CollectionError, match="no document in common"):
@@ -302,11 +382,18 @@ def test_a_bad_file_is_refused_with_every_problem_at_once(tmp_path: Path, capsys
 
 def test_wrong_options_are_told_before_a_model_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = str(write_translations(tmp_path / "good.parquet"))
-    assert run(good, "--metrics", "chrf,meteor", "--sample", "0") == 2
+    assert run(good, "--metrics", "chrf,meteor", "--sample", "0", "--seed", "-1") == 2
     err = capsys.readouterr().err
-    assert "3 problems" in err
+    assert "4 problems" in err
+    assert "--seed is -1" in err
     assert "no metric 'meteor'" in err
-    for options, message in ((["--plot", "x.txt"], "a plot is .svg, .png, .pdf"), (["--languages", "fi"], "no documents in fi; there are de, en, ru")):
+    for options, message in (
+        (["--plot", "x.txt"], "a plot is .svg, .png, .pdf"),
+        (["--languages", "fi"], "no documents in fi; there are de, en, ru"),
+        (["--output", f"{good}/report.json"], "Choose another with --output"),
+        (["--output", str(tmp_path)], "it is a folder"),
+        (["--plot", f"{good}/x.svg"], "Choose another with --plot"),
+    ):
         assert run(good, "--metrics", "perplexity", "--lm", "nowhere", *options) == 2
         assert message in capsys.readouterr().err
 
@@ -332,6 +419,18 @@ def test_references_are_a_file_or_a_task_that_has_them(tmp_path: Path) -> None:
     assert found.english["de:0"] == TEXTS[0]
     with pytest.raises(ClirBenchError, match="sample"):
         read_references("sample")
+    parquet.write_table(pa.table({"_id": ["a", "a"], "english": ["b", "c"]}), tmp_path / "twice.parquet")
+    with pytest.raises(CollectionError, match=r"1 ids stand more than once \(first 'a'\)"):
+        read_references(str(tmp_path / "twice.parquet"))
+    parquet.write_table(pa.table({"_id": ["a"], "text": ["b"]}).to_pandas().pipe(pa.Table.from_pandas), tmp_path / "text.parquet")
+    assert read_references(str(tmp_path / "text.parquet")).english == {"a": "b"}
+
+
+def test_a_systems_name_is_shown_as_it_is(tmp_path: Path, minilm: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_translations(tmp_path / "a.parquet", count=3)
+    options = ["--metrics", "similarity", "--languages", "de,de", "--encoder", str(minilm), "--device", "cpu", "--cache-dir", str(tmp_path / "cache")]
+    assert run(f"a[/b]={path}", *options, "--output", str(tmp_path / "r.json"), "--plot", str(tmp_path / "r.svg")) == 0
+    assert "a[/b]" in capsys.readouterr().out.splitlines()[1]
 
 
 def test_the_verb_judges_draws_and_names_its_files(tmp_path: Path, lm: Path, minilm: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
 from mteb.models.model_implementations import MODEL_REGISTRY
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 
+from clir_bench.integrations import mteb_models
 from clir_bench.integrations.mteb_models import MtebEncoder, find_meta
 
 TEXTS = ["the river nile flows into the sea", "tea", "der Fluss fließt durch die Stadt " * 30, "河流入海", "rice " * 400]
@@ -40,7 +41,9 @@ def register() -> Iterator[Any]:
     added: list[str] = []
 
     def add(name: str | Path, loader: Any = SentenceTransformerEncoderWrapper, **facts: Any) -> str:
-        meta = ModelMeta.create_empty({"name": str(name), "revision": "abc", "loader": loader, "n_parameters": 12345, "license": "mit", **facts})
+        meta = ModelMeta.create_empty(
+            {"name": str(name), "revision": "abc", "loader": loader, "n_parameters": 12345, "license": "mit", "framework": ["PyTorch"], **facts}
+        )
         MODEL_REGISTRY[str(name)] = meta
         added.append(str(name))
         return str(name)
@@ -112,7 +115,10 @@ def custom(vectors: Any) -> Any:
         (lambda n: np.arange(1, 4 * n + 1).reshape(n, 4), "dot", r"by inner product vectors of lengths 5\.48 to 13\.2, which clir-bench would normalise"),
     ],
 )
-def test_what_is_not_one_comparable_vector_a_text_is_refused(register: Any, vectors: Any, similarity: str, message: str) -> None:
+def test_what_is_not_one_comparable_vector_a_text_is_refused(
+    register: Any, monkeypatch: pytest.MonkeyPatch, vectors: Any, similarity: str, message: str
+) -> None:
+    monkeypatch.setattr(mteb_models, "_LOADERS", {f"{__name__}.custom.<locals>.Own"})
     with pytest.raises(ModelError, match=message):
         MtebEncoder(register("tests/own", custom(vectors), similarity_fn_name=similarity), device="cpu")
 
@@ -134,7 +140,8 @@ def remote(name: str, revision: str | None, **options: Any) -> Any:
         ({"framework": ["API"]}, r"send every text to a service(.|\n)*--model https://host"),
         ({"loader_kwargs": {"trust_remote_code": True}}, r"trust_remote_code(.|\n)*--model tests/odd \(without 'mteb:'\)"),
         ({"loader_kwargs": {"model_kwargs": {"trust_remote_code": True}}}, "trust_remote_code"),
-        ({"loader": remote}, "trust_remote_code"),
+        ({"loader": remote}, r"by test_mteb_models\.remote, code of its own that clir-bench has not checked(.|\n)*--model tests/odd \(without 'mteb:'\)"),
+        ({"framework": []}, r"does not say what runs it, which may be a service(.|\n)*--model https://host"),
     ],
 )
 def test_what_cannot_be_compared_or_would_run_foreign_code_is_refused_before_it_loads(register: Any, facts: dict[str, Any], message: str) -> None:
@@ -151,6 +158,19 @@ def test_names_and_revisions_are_the_registrys() -> None:
     assert find_meta("intfloat/multilingual-e5-large", None, False).embed_dim == 1024
     with pytest.raises(ModelError, match="nomic-embed-text-v2-moe: mteb loads it with trust_remote_code"):
         find_meta("nomic-ai/nomic-embed-text-v2-moe", None, False)
+
+
+@pytest.mark.parametrize("name", ["Cohere/Cohere-embed-v4.0", "llm-semantic-router/multi-modal-embed-large", "openai/text-embedding-3-small"])
+def test_services_and_hidden_remote_code_of_the_registry_are_refused_even_where_remote_code_is_allowed(name: str) -> None:
+    for remote_code in (False, True):
+        with pytest.raises(ModelError, match=r"service|has not checked"):
+            find_meta(name, None, remote_code)
+
+
+def test_the_registrys_common_loaders_are_taken() -> None:
+    for name in ("Qwen/Qwen3-Embedding-0.6B", "intfloat/multilingual-e5-large-instruct", "HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v1"):
+        assert find_meta(name, None, False).name == name
+    assert all(mteb_models._loader_name(meta) not in mteb_models._LOADERS or "API" not in meta.framework for meta in MODEL_REGISTRY.values())
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_as_it_is_without_mteb(register: Any, checkpoint: Path, tmp_path: Path) -> None:

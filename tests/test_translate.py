@@ -19,11 +19,12 @@ from translation_servers import Service
 from clir_bench.cli import _verb
 from clir_bench.cli_translate import add_translate
 from clir_bench.collection import Collection
-from clir_bench.errors import CacheError
+from clir_bench.errors import CacheError, ModelError
 from clir_bench.parts.translators import Translated, TranslatorFacts, load_translator
 from clir_bench.parts.translators import libretranslate_service as libretranslate
+from clir_bench.parts.translators.service import PROBES
 from clir_bench.task import Task
-from clir_bench.translate import Counts, Translations, translate_collection, translate_texts, write_translations
+from clir_bench.translate import Counts, Translations, _key, _Line, _Shelf, translate_collection, translate_texts, write_translations
 
 KEY = "secret-key-4711"
 
@@ -49,12 +50,12 @@ class Reverser:
             if "!" in texts[row]:
                 yield Translated(row, None, "shouted at")
             else:
-                yield Translated(row, f"{self.version}:{texts[row][:10][::-1]}", None, len(texts[row]) > 10)
+                yield Translated(row, f"{self.version}:{texts[row][:10][::-1]}", None, len(texts[row]) > 10, "…" in texts[row])
 
 
-TEXTS = ["eins", "one", "zwei", "eins", "un", "nein!", "eins", "ein langer Text", "simple", " "]
+TEXTS = ["eins…", "one", "zwei", "eins…", "un", "nein!", "eins", "ein langer Text", "simple", " "]
 LANGUAGES = ["de", "en", "de", "de", "fr", "de", "fr", "de", "en-simple", "de"]
-ENGLISH = ["1:snie", "one", "1:iewz", "1:snie", "1:nu", None, "1:snie", "1:regnal nie", "simple", " "]
+ENGLISH = ["1:…snie", "one", "1:iewz", "1:…snie", "1:nu", None, "1:snie", "1:regnal nie", "simple", " "]
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_each_distinct_text_is_translated_once_a_language_and_english_is_copied(
     assert found.problems == [None] * 5 + ["shouted at"] + [None] * 4
     assert sorted(translator.asked) == sorted({(lang, text) for lang, text in zip(LANGUAGES, TEXTS, strict=True) if lang in ("de", "fr") and text.strip()})
     assert found.counts == {
-        "de": Counts(texts=6, copied=1, translated=4, failed=1, truncated=1),
+        "de": Counts(texts=6, copied=1, translated=4, failed=1, truncated=1, cut=2),
         "en": Counts(1, 1),
         "en-simple": Counts(1, 1),
         "fr": Counts(texts=2, translated=2),
@@ -85,7 +86,7 @@ def test_what_is_kept_is_not_asked_again_and_failures_are(tmp_path: Path) -> Non
     again = Reverser()
     found = translate_texts(again, TEXTS, LANGUAGES, tmp_path)
     assert (found.english, again.asked) == (ENGLISH, [("de", "nein!")])
-    assert found.counts["de"] == Counts(texts=6, copied=1, cached=4, failed=1, truncated=1)
+    assert found.counts["de"] == Counts(texts=6, copied=1, cached=4, failed=1, truncated=1, cut=2)
 
 
 def test_another_translator_language_or_text_is_another_translation(tmp_path: Path) -> None:
@@ -125,6 +126,19 @@ def test_a_damaged_cache_gives_no_translation(tmp_path: Path) -> None:
     file.rename(folder / "moved.jsonl")  # another identity's file
     with pytest.warns(RuntimeWarning, match="damaged"):
         assert translate_texts(Reverser(2), ["zwei"], ["de"], other).english == ["2:iewz"]
+
+
+def test_half_a_surrogate_pair_is_no_translation_given_or_kept(tmp_path: Path, sample: tuple[Task, Collection]) -> None:
+    texts = sample[1].pool.take([0, 1])
+    found = translate_texts(Reverser(), ["\ud800 a", "b"], ["de", "de"], tmp_path)
+    assert (found.english, found.problems) == ([None, "1:b"], ["the translation is no UTF-8 text", None])
+    write_translations(tmp_path / "t.parquet", texts, found)
+    shelf = _Shelf(tmp_path, Reverser().identity("de"))
+    line = _Line(_key("c"), "\ud800", False, False)
+    kept = json.dumps({**line._asdict(), "check": shelf._check(line)})
+    (shelf.folder / "old.jsonl").write_text(f"{kept}\n", encoding="utf-8")
+    with pytest.warns(RuntimeWarning, match="1 damaged line"):
+        assert translate_texts(Reverser(), ["c"], ["de"], tmp_path).english == ["1:c"]
 
 
 def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
@@ -172,7 +186,7 @@ def test_killed_at_any_moment_only_the_rest_is_asked_again(tmp_path: Path, servi
     process.wait()
     assert process.stdout is not None
     process.stdout.close()
-    before = {text for batch in service.seen[:-1] for text in batch}  # the last may not have been answered
+    before = {text for batch in service.seen[:-1] for text in batch} & set(texts)  # the last may not have been answered
     assert 0 < len(before) < 200
     service.seen.clear()
     service.delay = 0.0
@@ -196,16 +210,25 @@ def test_the_verb_shows_a_table_the_failures_and_the_next_step(service: Service,
     assert run(*command) == 2
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["language", "texts", "copied", "cached", "translated", "failed", "truncated"]
-    assert ["de", "2", "0", "0", "2", "0", "0"] in [line.split() for line in lines] and ["en", "2", "2", "0", "0", "0", "0"] in [line.split() for line in lines]
+    assert lines[0].split() == ["language", "texts", "copied", "cached", "translated", "failed", "truncated", "cut"]
+    assert ["de", "2", "0", "0", "2", "0", "0", "0"] in [line.split() for line in lines] and ["en", "2", "2", "0", "0", "0", "0", "0"] in [
+        line.split() for line in lines
+    ]
     assert "(ja): unsupported language 'ja'" in out and lines[-2] == f"wrote {tmp_path / 'out.parquet'}" and "translating de" in err
     service.seen.clear()
     assert run(*command, "--json", "-q") == 2
     found = json.loads(capsys.readouterr().out)
-    assert found["counts"]["de"] == {"texts": 2, "copied": 0, "cached": 2, "translated": 0, "failed": 0, "truncated": 0}
-    assert found["translator"]["kind"] == "libretranslate" and not service.seen
+    assert found["counts"]["de"] == {"texts": 2, "copied": 0, "cached": 2, "translated": 0, "failed": 0, "truncated": 0, "cut": 0}
+    assert found["translator"]["kind"] == "libretranslate"
+    assert {text for batch in service.seen for text in batch} <= set(PROBES.values())
     assert pq.read_table(tmp_path / "out.parquet").num_rows == sum(row["texts"] for row in found["counts"].values())
     assert KEY not in out + err + json.dumps(found)
+
+
+def test_a_server_that_is_not_there_writes_no_file(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be reached"):
+        run("sample", "--translator", "libretranslate:http://127.0.0.1:1", "--cache-dir", str(tmp_path), "--output", str(tmp_path / "out.parquet"), "-q")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_verb_ends_well_where_nothing_failed(service: Service, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,12 @@ def test_pieces_keep_to_the_limit_and_drop_nothing(text: str, limit: int) -> Non
     assert "".join(piece.after for piece in pieces).count("\n") == text.strip().count("\n")
 
 
+def test_a_long_run_of_closing_brackets_or_spaces_is_split_in_time_that_does_not_grow_with_its_square() -> None:
+    for text in ("a." + ")" * 200_000, "a." + " " * 200_000 + "b"):  # minutes, if it did
+        (pieces,) = split_into_pieces([text], 1000, lambda texts: [len(t) for t in texts])
+        assert "".join("".join(piece.text for piece in pieces).split()) == "".join(text.split())
+
+
 def test_sentences_are_packed_and_a_long_one_is_cut_at_its_joints() -> None:
     words = split_into_pieces(["a b. c d. e f.\n\ng, h i"], 2, lambda texts: [len(t.split()) for t in texts])
     assert words == [[Piece("a b.", " "), Piece("c d.", " "), Piece("e f.", "\n\n"), Piece("g,", " "), Piece("h i", "")]]

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
 from tiny_translators import DOCUMENTS, SENTENCES, write_madlad, write_nllb, write_opus
 
 from clir_bench.errors import MissingExtra, ModelError
-from clir_bench.parts.translators import load_translator, nllb, opus
+from clir_bench.parts.translators import VERSION, load_translator, nllb, opus
 from clir_bench.parts.translators.local import SENTENCES as BY_SENTENCES
-from clir_bench.parts.translators.local import LocalTranslator
+from clir_bench.parts.translators.local import Engine, Limits, LocalTranslator
+from clir_bench.parts.translators.pieces import Made
 
 NLLB_CODES = {
     "ar": "arb_Arab", "ca": "cat_Latn", "cs": "ces_Latn", "de": "deu_Latn", "en": "eng_Latn", "es": "spa_Latn", "fi": "fin_Latn", "fr": "fra_Latn",
@@ -122,6 +127,43 @@ def test_a_translation_without_an_end_is_a_problem_and_a_cut_input_a_note(transf
         assert (made.text, made.truncated) == (SENTENCES["de"][0][1], False)
 
 
+def test_a_whole_document_without_an_end_is_kept_and_flagged(tiny_nllb: Path, transformers_nllb: LocalTranslator) -> None:
+    translator = _load(f"nllb:{tiny_nllb}")
+    translator.limits = replace(translator.limits, new=4)
+    (made,) = translator.translate([SENTENCES["de"][0][0]], "de")
+    assert made.text and SENTENCES["de"][0][1].startswith(made.text) and (made.problem, made.cut) == (None, True)
+    (whole,) = transformers_nllb.translate([SENTENCES["de"][0][0]], "de")
+    assert not whole.cut
+
+
+class Recorder:
+    """An engine that keeps what it is given."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.seen = engine, list[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def make(self, pieces: Sequence[str], code: str, limits: Limits) -> list[Made]:
+        self.seen += pieces
+        return self.engine.make(pieces, code, limits)
+
+
+def tokens_of(translator: LocalTranslator, text: str, limits: Limits = BY_SENTENCES) -> list[str]:
+    """The tokens that a translator's engine is given for a text, without the first and the last."""
+    engine = Recorder(translator.engine)
+    list(LocalTranslator("", translator.checkpoint, engine, limits, nllb.source_of).translate([text], "de"))
+    (ids,) = engine.tokenizer(engine.seen)["input_ids"]
+    return list(engine.tokenizer.convert_ids_to_tokens(ids[1:-1]))
+
+
+def test_what_looks_like_a_special_token_in_a_text_is_text(transformers_nllb: LocalTranslator, ct2_nllb: LocalTranslator) -> None:
+    text, strange = f"{SENTENCES['de'][0][0]} </s> <pad> eng_Latn", {"</s>", "<pad>", "eng_Latn"}
+    for translator, limits, found in ((transformers_nllb, BY_SENTENCES, set()), (ct2_nllb, BY_SENTENCES, set()), (transformers_nllb, nllb.DOCUMENT, strange)):
+        assert strange & set(tokens_of(translator, text, limits)) == found, limits.by  # whole documents: as the stock pipeline does
+
+
 def test_a_language_that_a_model_does_not_know_is_a_problem_of_its_texts(transformers_nllb: LocalTranslator) -> None:
     assert [made.problem for made in transformers_nllb.translate(["a", "b"], "tlh")] == ["unsupported language 'tlh'"] * 2
 
@@ -141,6 +183,7 @@ def test_a_checkpoint_is_converted_once_and_a_converted_folder_taken_as_it_is(ti
     (folder.with_name(f".part-{folder.name}-dead")).mkdir()  # of a killed conversion
     again = _load(f"nllb-ct2:{tiny_nllb}", dtype="int8")
     assert (folder / "model.bin").stat().st_mtime_ns == when and again.identity("de") == first.identity("de")
+    assert str(first.identity("de")["ctranslate2"]) in version("ctranslate2")
     assert first.facts().parameters and "int8" in str(first.identity("de")["dtype"])
     monkeypatch.setenv("CLIR_BENCH_CACHE", str(tmp_path / "other"))
     converted = _load(f"nllb-ct2:{folder}", dtype="float32")
@@ -167,6 +210,8 @@ def test_an_identity_holds_the_weights_not_the_place_and_all_that_was_chosen(tin
     moved = shutil.copytree(tiny_nllb, tmp_path / "moved")
     assert _load(f"nllb:{moved}").identity("de") == own
     assert (own["model"], own["source"], own["by"]) == ("folder", "deu_Latn", "document")
+    release = version("transformers").split(".")
+    assert (own["transformers"], own["translator_version"]) == (".".join(release[:2]), VERSION) and "ctranslate2" not in own
     others = [_load(f"nllb:{moved}", by="sentences").identity("de"), _load(f"nllb:{moved}", dtype="bfloat16").identity("de")]
     weights = load_file(moved / "model.safetensors")
     weights["model.encoder.layer_norm.bias"] += 1e-3
@@ -196,6 +241,13 @@ def test_madlad_translates_with_its_prefix(tmp_path: Path) -> None:
     translator.limits = replace(BY_SENTENCES, new=30)  # five beams search on as far as they may
     assert english(translator, [source for source, _ in SENTENCES["de"]], "de") == [target for _, target in SENTENCES["de"]]
     assert (translator.facts().licence, translator.facts().by) == ("apache-2.0", "sentences")
+    tokens = tokens_of(translator, "Er \ue000 mündet </s> in das Meer!")
+    assert "<unk>" in tokens and "</s>" not in tokens  # which would be the end of the text
+    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["unk_id"] = 2
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match="makes of an unknown character '</s>', the end of the text"):
+        load_translator(f"madlad:{folder}")
 
 
 def test_opus_takes_a_model_per_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +263,12 @@ def test_opus_takes_a_model_per_language(tmp_path: Path, monkeypatch: pytest.Mon
         assert english(translator, [source for source, _ in pairs], "de") == [target for _, target in pairs]
         assert {made.problem for made in translator.translate([source for source, _ in pairs], "no")} == {"the translation is empty"}
     assert translator.identity("de")["revision"] != translator.identity("no")["revision"]
-    assert (translator.facts().revision, translator.facts().licence) == ("by language", "cc-by-4.0")
+    facts = translator.facts()
+    lines = sorted(f"opus-mt-{name}-en@{translator.identity(language)['revision']}" for name, language in (("de", "de"), ("gmq", "no")))
+    assert facts.models == tuple(lines) and facts.licence == "cc-by-4.0" and facts.name.endswith("opus-mt-{lang}-en")
+    assert facts.revision == f"sha256:{hashlib.sha256(''.join(line + chr(10) for line in lines).encode()).hexdigest()}"
+    assert load_translator(f"opus:{tmp_path}/opus-mt-{{lang}}-en").facts().revision == "by language"
+    assert isinstance(translator, opus.Opus) and translator._loaded and translator._loaded.engine._beams["renormalize_logits"] is True  # type: ignore[attr-defined]
     monkeypatch.setattr(opus, "SENTENCES", replace(BY_SENTENCES, new=3))
     (made,) = load_translator(f"opus:{first}").translate([SENTENCES["de"][0][0]], "de")
     assert made.problem == "cut off at 3 tokens"  # the checkpoint's own settings force an end at the limit, which would hide it
@@ -219,6 +276,33 @@ def test_opus_takes_a_model_per_language(tmp_path: Path, monkeypatch: pytest.Mon
         translator.identity("fr")
     with pytest.raises(ModelError, match="512 tokens"):
         load_translator("opus", by="document")
+
+
+def test_a_language_that_the_hub_has_no_model_of_is_unsupported_and_without_the_hub_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
+        load_translator("opus:org/opus-{lang}").identity("tl")
+    asked: list[str] = []
+
+    def answer(name: str, **_: object) -> str:
+        asked.append(name)
+        kind = errors.GatedRepoError if "ja" in name else errors.RepositoryNotFoundError
+        raise kind("404", response=httpx.Response(404, request=httpx.Request("GET", "http://hub")))
+
+    httpx = pytest.importorskip(errors.HfHubHTTPError.__bases__[0].__module__.split(".")[0])
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", answer)
+    translator = load_translator("opus:org/opus-{lang}")
+    assert translator.identity("tl")["revision"] == "none" and translator.facts().revision == "by language"
+    assert [made.problem for made in translator.translate(["a", "b"], "tl")] == ["unsupported language 'tl'"] * 2
+    assert asked == ["org/opus-tl"]
+    with pytest.raises(ModelError, match="Gated"):
+        translator.identity("ja")
+    with pytest.raises(ModelError, match="org/one"):
+        load_translator("opus:org/one").identity("tl")
 
 
 def test_opus_has_a_model_for_every_language_of_the_paper() -> None:

@@ -55,12 +55,16 @@ def write_nllb(folder: Path, seed: int = 0, steps: int = 90) -> Path:
 
 def write_madlad(folder: Path, steps: int = 70) -> Path:
     """A T5ForConditionalGeneration in MADLAD's form: gated GELU, untied output, the target language as a token ``<2en>``."""
-    from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
+    import sentencepiece
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
     spm = _sentencepiece(folder / "spiece", pad_id=1, eos_id=2, bos_id=-1, unk_id=0, user_defined_symbols="<2en>,<2de>")
-    (folder / "slow").mkdir()
-    (folder / "slow" / "spiece.model").write_bytes(spm.read_bytes())
-    tokenizer = T5Tokenizer.from_pretrained(folder / "slow", extra_ids=0)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(spm))
+    unigram = Tokenizer(models.Unigram([(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(len(pieces))], unk_id=0))
+    unigram.pre_tokenizer, unigram.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    unigram.post_processor = processors.TemplateProcessing(single=["$A", "</s>"], special_tokens=[("</s>", 2)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=unigram, unk_token="<unk>", pad_token="<pad>", eos_token="</s>")
     torch.manual_seed(0)
     config = T5Config(
         vocab_size=len(tokenizer) + 3, d_model=48, d_kv=12, d_ff=96, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
@@ -69,7 +73,10 @@ def write_madlad(folder: Path, steps: int = 70) -> Path:
     model = T5ForConditionalGeneration(config)
     pairs = SENTENCES["de"]
     _train(model, [tokenizer(f"<2en> {s}")["input_ids"] for s, _ in pairs], [tokenizer(e)["input_ids"] for _, e in pairs], 1, steps)
-    return _save(folder, model, tokenizer, "apache-2.0")
+    place = _save(folder, model, tokenizer, "apache-2.0")
+    config_file = place / "tokenizer_config.json"
+    config_file.write_text(json.dumps({**json.loads(config_file.read_text()), "tokenizer_class": "T5Tokenizer"}), encoding="utf-8")  # as on the hub
+    return place
 
 
 def write_opus(folder: Path, steps: int = 60) -> Path:
@@ -90,7 +97,7 @@ def write_opus(folder: Path, steps: int = 60) -> Path:
         scale_embedding=True, static_position_embeddings=True, dropout=0.0, attention_dropout=0.0,
     )  # fmt: skip
     model = MarianMTModel(config)
-    model.generation_config.update(num_beams=4, max_length=512, bad_words_ids=[[pad]], forced_eos_token_id=0)
+    model.generation_config.update(num_beams=4, max_length=512, bad_words_ids=[[pad]], forced_eos_token_id=0, renormalize_logits=True)
     pairs = SENTENCES["de"]
     _train(model, [tokenizer(s)["input_ids"] for s, _ in pairs], [tokenizer(text_target=e)["input_ids"] for _, e in pairs], pad, steps)
     return _save(folder, model, tokenizer, "cc-by-4.0")

@@ -20,11 +20,14 @@ class Service:
         self.seen: list[list[str]] = []
         self.sources: list[str] = []
         self.times: list[float] = []
-        self.key, self.delay, self.always, self.refused = "", 0.0, "", ""
-        self.url, self.languages = "", LANGUAGES
+        self.key, self.delay, self.always, self.refused, self.refusal = "", 0.0, "", "", "text not taken"
+        self.url, self.salt = "", ""
+        self.languages: tuple[str, ...] = LANGUAGES
+        self.quota: int | None = None
+        """Characters that are left; then 403."""
 
     def english(self, text: str) -> str:
-        return f"en:{text[::-1]}"
+        return f"en:{self.salt}{text[::-1]}"
 
 
 @contextmanager
@@ -53,8 +56,10 @@ def serve() -> Iterator[Service]:
             fault = service.always or (service.faults.pop(0) if service.faults else "")
             if service.key and key != service.key:
                 self._send(403, {"error": f"invalid key {key}", "message": f"invalid key {key}"})
+            elif service.quota is not None and service.quota < sum(map(len, texts)):
+                self._send(403, {"error": "quota used up", "message": "quota used up"})
             elif service.refused and any(service.refused in text for text in texts):
-                self._send(400, {"error": "text not taken", "message": "text not taken"})
+                self._send(400, {"error": service.refusal, "message": service.refusal})
             elif fault == "busy":
                 self._send(429, {"error": "slow down", "message": "slow down"}, {"Retry-After": "1"})
             elif fault == "500":
@@ -69,6 +74,8 @@ def serve() -> Iterator[Service]:
             else:
                 made = [service.english(text) for text in texts]
                 made = made[:-1] if fault == "fewer" else ["" for _ in made] if fault == "empty" else made
+                made = [f"\ud800{text}" for text in made] if fault == "surrogate" else made
+                service.quota = service.quota and service.quota - sum(map(len, texts))
                 wrapped = [{"detected_source_language": source, "text": text, "billed_characters": len(text)} for text in made]
                 self._send(200, {"translations": wrapped} if deepl else {"translatedText": made})
 

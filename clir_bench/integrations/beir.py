@@ -9,7 +9,7 @@ from clir_bench.assemble import Assembled, Runtime, build
 from clir_bench.collection import NOTHING, Texts, opaque
 from clir_bench.errors import MissingExtra
 from clir_bench.runs import distinct_scores
-from clir_bench.system import System
+from clir_bench.system import System, refuse_translation
 
 try:
     from beir.retrieval.search import BaseSearch
@@ -26,6 +26,7 @@ class BeirSearch(BaseSearch):  # type: ignore[misc]
 
     def __init__(self, system: System | Assembled, runtime: Runtime | None = None) -> None:
         self.assembled = system if isinstance(system, Assembled) else build(system, runtime)
+        refuse_translation(self.assembled.system)
         self._indexed: tuple[object, int] | None = None
         self._pool = Texts([], [], [])
         self.results: dict[str, dict[str, float]] = {}

@@ -22,9 +22,10 @@ from clir_bench.collection import NOTHING, Collection, Pair, Ranking, Texts, opa
 from clir_bench.errors import ClirBenchError, MissingExtra
 from clir_bench.measures import GoldRanks, gold_ranks, parse_measure, values
 from clir_bench.parts.exact import Exact
+from clir_bench.records import EncodeStage, ExternalStage, ModelReference, Stage
 from clir_bench.runs import distinct_scores
 from clir_bench.sources import open_task
-from clir_bench.system import System
+from clir_bench.system import System, refuse_translation
 from clir_bench.task import load_task, task_names
 
 try:
@@ -192,10 +193,10 @@ class MtebSystem:
     """One of our systems as an mteb search model, usable on any mteb retrieval task. Use ``mteb_model``."""
 
     def __init__(self, assembled: Assembled) -> None:
+        refuse_translation(assembled.system)
         self.assembled = assembled
-        stage = assembled.stages[0]
-        reference = getattr(stage, "model", None)
-        facts: dict[str, Any] = {"name": assembled.system.display_name, "revision": reference.revision if reference else assembled.system.variant}
+        reference = first_model(assembled.stages)
+        facts: dict[str, Any] = {"name": assembled.system.display_name, "revision": mteb_revision(assembled.stages, assembled.system.variant)}
         if reference:
             facts |= {"n_parameters": reference.parameters, "embed_dim": reference.embedding_dim}
         self.mteb_model_meta = ModelMeta.create_empty(facts)
@@ -235,6 +236,17 @@ class MtebSystem:
             return found
         wanted = {q: set(ids) for q, ids in top_ranked.items()}
         return {q: dict([(d, s) for d, s in scores.items() if d in wanted.get(q, ())][:top_k]) for q, scores in found.items()}
+
+
+def first_model(stages: Sequence[Stage]) -> ModelReference | None:
+    """The first stage's model: the encoder's, or the one behind an imported result; None for BM25."""
+    return next((stage.model for stage in stages if isinstance(stage, EncodeStage | ExternalStage)), None)
+
+
+def mteb_revision(stages: Sequence[Stage], variant: str) -> str:
+    """What tells our systems apart where mteb knows a model by name and revision only: the first model's commit, and the variant where it is another."""
+    model = first_model(stages)
+    return variant if model is None else model.revision if variant == "native" else f"{model.revision}.{variant}"
 
 
 def mteb_model(system: System | Assembled, runtime: Runtime | None = None) -> MtebSystem:

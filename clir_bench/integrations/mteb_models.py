@@ -2,11 +2,12 @@
 
 mteb chooses a prompt by task, type and role. Ours is always asked for as a retrieval task, so a model gets the prompts that
 ``mteb.evaluate(model, clir_bench.mteb_tasks())`` gives it, and its vectors depend on nothing but text and role.
+
+mteb's loaders may send texts to a service or run code of a model's repository, and not all say so. Only those that were read and do neither are used.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,8 +19,7 @@ import torch
 from clir_bench.collection import FloatArray
 from clir_bench.errors import MissingExtra, ModelError
 from clir_bench.integrations.mteb import _READS_SUBSET, _dense, task_class
-from clir_bench.progress import bar
-from clir_bench.vectors import Batch, EncoderFacts, Role, checked
+from clir_bench.vectors import Batch, EncoderFacts, Role, gather
 
 try:
     import datasets
@@ -27,7 +27,7 @@ try:
     from mteb._create_dataloaders import create_dataloader
     from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
     from mteb.models.models_protocols import EncoderProtocol, SearchProtocol
-    from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper, sentence_transformers_loader
+    from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
     from mteb.types import PromptType
 except ImportError as error:
     raise MissingExtra("mteb", "mteb") from error
@@ -35,10 +35,19 @@ except ImportError as error:
 _CHUNK = 512
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names SentenceTransformer.encode_document looks for, in its order
 _PROMPT_TYPES = {"query": PromptType.query, "document": PromptType.document}
+_LOADERS = {  # sentence-transformers with prompts, all of them, as read in mteb 2.26
+    "mteb.models.sentence_transformer_wrapper.SentenceTransformerEncoderWrapper",
+    "mteb.models.sentence_transformer_wrapper.sentence_transformers_loader",
+    "mteb.models.instruct_wrapper.InstructSentenceTransformerModel",
+    "mteb.models.model_implementations.qwen3_models.q3e_instruct_loader",
+    "mteb.models.model_implementations.samilpwc_models.instruct_loader",
+    "mteb.models.model_implementations.kalm_models.KALMWrapper",
+    "mteb.models.model_implementations.bekko_models.BekkoEncoderWrapper",
+}
 
 
 class MtebEncoder:
-    """An encoder of mteb's registry. ``dtype`` and ``max_tokens`` are for those that mteb loads by sentence-transformers; others keep their own.
+    """An encoder of mteb's registry that sentence-transformers loads. Texts do not leave the machine.
 
     ``remote_code`` lets code of the model's repository run, where mteb would. Raises ModelError for what is no encoder of one vector a text.
     """
@@ -114,27 +123,19 @@ class MtebEncoder:
 
     def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
         """Embeddings of the texts, float32 [texts, dim], L2-normalised. Raises ModelError for NaN or zero vectors, naming the texts."""
-        vectors = np.empty((len(texts), self.dim), np.float32)
-        with bar(f"encoding {role} texts", len(texts), "text", self._progress and len(texts) > 0) as shown:
-            for batch in self.batches(texts, role):
-                vectors[batch.rows] = checked(batch.encode(), [texts[i] for i in batch.rows])
-                shown.update(len(batch.rows))
-        return vectors
+        return gather(self.batches(texts, role), texts, self.dim, f"{role} texts", self._progress)
 
     def _load(self, dtype: str, device: str | None) -> Any:
         from clir_bench.parts import nomic_moe
         from clir_bench.parts.encoder import best_dtype
         from clir_bench.parts.loading import guarded
 
-        options: dict[str, Any] = {}
-        loader = getattr(self._meta.loader, "func", self._meta.loader)
-        if loader in (sentence_transformers_loader, SentenceTransformerEncoderWrapper, InstructSentenceTransformerModel):
-            own = {key: value for key, value in (self._meta.loader_kwargs.get("model_kwargs") or {}).items() if key not in ("dtype", "torch_dtype")}
-            options["model_kwargs"] = {**own, "dtype": getattr(torch, best_dtype(device) if dtype == "auto" else dtype)}
+        own = {key: value for key, value in (self._meta.loader_kwargs.get("model_kwargs") or {}).items() if key not in ("dtype", "torch_dtype")}
+        weights = {**own, "dtype": getattr(torch, best_dtype(device) if dtype == "auto" else dtype)}
         nomic_moe.register()
         try:
             with guarded(self.model_name):
-                model = self._meta.load_model(device=device, **options)
+                model = self._meta.load_model(device=device, model_kwargs=weights)
         except ModelError:
             raise
         except Exception as error:
@@ -213,9 +214,9 @@ def find_meta(name: str, revision: str | None, remote_code: bool) -> Any:
         )
     if "text" not in meta.modalities or meta.loader is None:
         raise ModelError(f"{name}: mteb has {'no way to load it' if meta.loader is None else 'it for ' + ', '.join(meta.modalities) + ', not for text'}.")
-    if "API" in meta.framework:
+    if not meta.framework or "API" in meta.framework:  # an empty one has hidden a service before
         raise ModelError(
-            f"{name}: mteb would send every text to a service. Nothing is sent anywhere unless you name the address: --model https://host/v1#MODEL"
+            f"{name}: mteb {'would send every text to a service' if meta.framework else 'does not say what runs it, which may be a service'}. Nothing is sent anywhere unless you name the address: --model https://host/v1#MODEL"
         )
     if any(part in name.lower() for part in _READS_SUBSET):
         raise ModelError(f"{name}: its vectors depend on the collection they are encoded for, so they cannot be kept or shared between pairs.")
@@ -224,24 +225,25 @@ def find_meta(name: str, revision: str | None, remote_code: bool) -> Any:
             f"{name}: mteb loads it with trust_remote_code, that is, by running code from the model's repository, which clir-bench does not."
             f" If transformers knows the architecture by itself, --model {name} (without 'mteb:') loads it."
         )
+    if (loader := _loader_name(meta)) not in _LOADERS:
+        raise ModelError(
+            f"{name}: mteb loads it by {loader}, code of its own that clir-bench has not checked: it may run code from elsewhere or send texts away."
+            f" If sentence-transformers can load the model, --model {name} (without 'mteb:') does."
+        )
     return meta
 
 
+def _loader_name(meta: Any) -> str:
+    loader = getattr(meta.loader, "func", meta.loader)
+    return f"{getattr(loader, '__module__', '')}.{getattr(loader, '__qualname__', loader)}"
+
+
 def _runs_remote_code(meta: Any) -> bool:
-    """Whether an option, a default or the text of the loader says trust_remote_code=True."""
+    """Whether an option or a default says trust_remote_code=True."""
 
     def trusted(options: object) -> bool:
         if not isinstance(options, Mapping):
             return False
         return any(value if key == "trust_remote_code" else trusted(value) for key, value in options.items())
 
-    bound = getattr(meta.loader, "keywords", {})
-    if trusted({**bound, **meta.loader_kwargs}) or trusted(dict(meta.experiment_kwargs or {})):
-        return True
-    loader = getattr(meta.loader, "func", meta.loader)
-    written = [part for part in inspect.getmro(loader) if part.__module__.startswith("mteb.")] if inspect.isclass(loader) else [loader]
-    try:
-        source = "\n".join(inspect.getsource(part) for part in written)
-    except (OSError, TypeError):
-        source = ""
-    return re.search(r"""trust_remote_code["']?\s*(:\s*bool\s*)?[=:]\s*True""", source) is not None
+    return trusted({**getattr(meta.loader, "keywords", {}), **meta.loader_kwargs}) or trusted(meta.experiment_kwargs)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from clir_bench import languages
 from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
-from clir_bench.integrations.mteb import DOCUMENT_FIRST, MEASURE_KINDS, class_name, task_class
+from clir_bench.integrations.mteb import DOCUMENT_FIRST, MEASURE_KINDS, class_name, mteb_revision, task_class
 from clir_bench.measures import DEFAULT_MEASURES, parse_measure
 from clir_bench.provenance import collect
 from clir_bench.records import ExternalStage, ModelReference, PairRecord, StatRecord, SystemRecord, TaskRecord
@@ -27,6 +27,8 @@ from clir_bench.task import Task, load_task, task_names
 
 def write_result(submission: Submission, folder: Path) -> list[Path]:
     """The submission as mteb's TaskResult and model_meta.json below ``folder``, readable by ``mteb.load_results``."""
+    if submission.task.track == "oracle":
+        raise SubmissionError("mteb has no oracle track: its results would stand among those of honest candidates")
     task = task_class(submission.task.name)()
     scores = []
     for record in submission.pairs:
@@ -41,13 +43,11 @@ def write_result(submission: Submission, folder: Path) -> list[Path]:
         scores.append((str(record.pair), entry))
     seconds = sum(t.seconds for t in submission.timings)
     result = mteb.TaskResult.from_task_results(task, {"test": dict(scores)}, evaluation_time=seconds, date=_date(submission.provenance.started))
-    stage = submission.system.stages[0]
-    reference = getattr(stage, "model", None)
-    meta = ModelMeta.create_empty({"name": submission.system.name, "revision": reference.revision if reference else submission.system.variant})
+    revision = mteb_revision(submission.system.stages, submission.system.variant)
+    meta = ModelMeta.create_empty({"name": submission.system.name, "revision": revision})
     store = mteb.ResultCache(folder)
-    before = set(folder.rglob("*.json"))
     store.save_to_cache(result, meta)
-    return sorted(set(folder.rglob("*.json")) - before)
+    return sorted(folder.rglob(f"{revision}/*.json"))
 
 
 def read_result(path: Path, model_meta: Path) -> Submission:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from clir_bench.errors import ModelError
 
 WEIGHTS = (".safetensors", ".bin")
 _WORDS = ("*.json", "*.txt", "*.model", "*.spm", "README.md")
-_HASHED = (*WEIGHTS, ".json", ".txt", ".model", ".spm", ".py")
+_UNHASHED = (".git", ".cache")  # below .cache, the hub's client notes when it fetched a file
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def fetch_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
 
 
 def folder_hash(folder: Path) -> str:
-    """``sha256:`` over the names and contents of a model folder's files: two checkpoints in one path are two models."""
+    """``sha256:`` over the names and contents of all files of a model folder: two checkpoints in one path are two models. Raises ModelError."""
+    refuse_adapter(folder, str(folder))
     digest = hashlib.sha256()
-    wanted = [f for f in folder.rglob("*") if f.is_file() and f.suffix in _HASHED and ".git" not in f.parts]
-    for file in sorted(wanted, key=lambda f: f.relative_to(folder).as_posix()):
+    for file in sorted(_files(folder), key=lambda f: f.relative_to(folder).as_posix()):
         with file.open("rb") as stream:
             digest.update(f"{file.relative_to(folder).as_posix()}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return f"sha256:{digest.hexdigest()}"
@@ -63,7 +64,29 @@ def known_revision(model: str, asked: str | None, option: str) -> str:
     folder = snapshot_folder(model, asked)
     if folder is None:
         raise ModelError(f"{model}: no revision is known. Name the commit with {option}.")
+    refuse_adapter(folder, model)
     return folder.name
+
+
+def refuse_adapter(folder: Path, model: str) -> None:
+    """Raise ModelError for a folder that holds an adapter (LoRA): its base lies elsewhere, and nothing here would say which one was used."""
+    if any(file.name == "adapter_config.json" for file in _files(folder)):
+        raise ModelError(
+            f"{model}: it holds an adapter (adapter_config.json), whose weights are for a base model that lies elsewhere. Merge the two"
+            " (peft: merge_and_unload, then save_pretrained, with the tokenizer's files) and name the merged folder."
+        )
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files below, through links; a link to a folder above is a loop and not followed."""
+    real = folder.resolve()
+    for entry in () if real in above else folder.iterdir():
+        if entry.name in _UNHASHED:
+            continue
+        if entry.is_dir():
+            yield from _files(entry, (*above, real))
+        elif entry.is_file():
+            yield entry
 
 
 def weights_bytes(folder: Path | None) -> int | None:

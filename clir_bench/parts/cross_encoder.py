@@ -25,10 +25,11 @@ from transformers.utils import logging as transformers_logging
 
 from clir_bench.collection import FloatArray
 from clir_bench.errors import ClirBenchError, ModelError
-from clir_bench.parts.checkpoints import cannot_load, known_revision, model_licence, snapshot_folder, weights_bytes
+from clir_bench.parts.checkpoints import cannot_load, known_revision, model_licence, refuse_adapter, snapshot_folder, weights_bytes
 from clir_bench.parts.linear import use_fast_linear
 from clir_bench.parts.loading import guarded
 from clir_bench.parts.memory import out_of_memory
+from clir_bench.parts.model_kinds import refuse_lost_activations
 from clir_bench.parts.nomic_moe import register
 from clir_bench.parts.pair_models import CausalPairs, ClassifierPairs, Features, PairModel, Prepared, refuse_labels
 from clir_bench.parts.reranker_templates import TEMPLATES, TemplateReader, find_template
@@ -180,7 +181,7 @@ class CrossEncoderScorer:
         if len(rows) == 1:
             raise ModelError(
                 f"{self.model_name}: not even one pair of {size} tokens fits into the memory ({reason[:200]})."
-                " Choose a smaller model, --dtype bfloat16 or fewer --max-tokens."
+                " Choose a smaller model, --dtype bfloat16 or fewer --rerank-max-tokens."
             )
         half = len(rows) // 2
         return np.concatenate([self._scores(network, prepared, part) for part in (rows[:half], rows[half:])])
@@ -198,12 +199,15 @@ def _load(model: str, revision: str | None, dtype: str, max_tokens: int, device:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     register()
     try:
+        if Path(model).is_dir():
+            refuse_adapter(Path(model), model)
         with guarded(model):
             if template:
                 return _load_causal(model, revision, dtype, max_tokens, device, template)
             weights = {"dtype": getattr(torch, dtype)}
             network = CrossEncoder(model, revision=revision, device=device, model_kwargs=weights, activation_fn=torch.nn.Identity())
         refuse_labels(model, network.num_labels)
+        refuse_lost_activations(model, snapshot_folder(model, revision), network)
         if any(isinstance(module, LogitScore) for module in network) and not network.tokenizer.chat_template:
             raise ValueError("no chat template")
         loaded = ClassifierPairs(network, max_tokens)
@@ -228,5 +232,5 @@ def _load_causal(model: str, revision: str | None, dtype: str, max_tokens: int, 
 
 def _cannot_load(model: str, revision: str | None, error: Exception) -> str:
     if "chat template" in str(error):
-        return f"{model}: a causal model without a chat template that takes a query and a document. Name the template it was trained with: {' or '.join(TEMPLATES)}"
+        return f"{model}: a causal model without a chat template that takes a query and a document. Name the template it was trained with: --rerank-template {' or '.join(TEMPLATES)}."
     return cannot_load(model, revision, error)

@@ -24,8 +24,7 @@ import torch
 
 from clir_bench.collection import FloatArray
 from clir_bench.errors import ClirBenchError, ModelError
-from clir_bench.progress import bar
-from clir_bench.vectors import Batch, EncoderFacts, Role, submit_ahead
+from clir_bench.vectors import Batch, EncoderFacts, Role, gather, submit_ahead
 
 Features = dict[str, Any]
 
@@ -123,13 +122,8 @@ class PooledEncoder:
         return submit_ahead([rows for rows, _ in work.values()], submit, 2 * len(self._workers))
 
     def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
-        """Embeddings of the texts, float32 [texts, dim], L2-normalised. Raises ModelError."""
-        vectors = np.empty((len(texts), self.dim), np.float32)
-        with bar(f"encoding {role} texts", len(texts), "text", self._progress and len(texts) > 0) as shown:
-            for batch in self.batches(texts, role):
-                vectors[batch.rows] = batch.encode()
-                shown.update(len(batch.rows))
-        return vectors
+        """Embeddings of the texts, float32 [texts, dim], L2-normalised. Raises ModelError, for NaN or zero vectors naming the texts."""
+        return gather(self.batches(texts, role), texts, self.dim, f"{role} texts", self._progress)
 
     def close(self) -> None:
         """End the workers."""

@@ -14,20 +14,22 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.base.modules import InputModule, Normalize, Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from sentence_transformers.util import get_device_name
+from tokenizers import Tokenizer
 from transformers.utils import logging as transformers_logging
 
 from clir_bench.collection import FloatArray, IntArray
 from clir_bench.errors import ModelError
-from clir_bench.parts.checkpoints import cannot_load, known_revision, model_licence, snapshot_folder, weights_bytes
+from clir_bench.parts.checkpoints import cannot_load, known_revision, model_licence, refuse_adapter, snapshot_folder, weights_bytes
 from clir_bench.parts.linear import use_fast_linear
 from clir_bench.parts.loading import guarded
 from clir_bench.parts.memory import out_of_memory
+from clir_bench.parts.model_kinds import refuse_lost_activations, refuse_other_kinds, refuse_other_similarity
 from clir_bench.parts.nomic_moe import register as register_nomic_moe
 from clir_bench.progress import bar
-from clir_bench.vectors import Batch, EncoderFacts, Role, checked
+from clir_bench.vectors import Batch, EncoderFacts, Role, gather
 
 Features = dict[str, Any]
 """What a tokeniser makes of a batch: tensors [rows, longest] and what else the model's modules read."""
@@ -63,19 +65,26 @@ class SentenceEncoder:
         dtype = best_dtype(place) if dtype == "auto" else dtype
         self.model_name, self.protocol, self.dtype, self._progress = model, protocol, dtype, progress
         try:
+            if protocol == "native":
+                refuse_other_kinds(model, revision)
+            if Path(model).is_dir():
+                refuse_adapter(Path(model), model)
             self.model = _load(model, revision, protocol, dtype, str(place) if weights else "cpu", progress)
         except ModelError:
             raise
         except Exception as error:
             raise ModelError(f"{cannot_load(model, revision, error)} --model demo and --model bm25 need no network.") from error
+        if protocol == "native":
+            refuse_other_similarity(model, self.model)
+            refuse_lost_activations(model, snapshot_folder(model, revision), self.model)
         own = self.model.max_seq_length
         positions = getattr(self.model.config, "max_position_embeddings", None)
         if max_tokens and positions and max_tokens > positions:
             raise ModelError(f"{model}: max_tokens is {max_tokens}, but the model has {positions} positions")
-        self.max_tokens = max_tokens or (limit if protocol == "paper" else min(own or limit, limit))
+        self.max_tokens = max_tokens or (limit if protocol == "paper" else int(min(own or limit, limit)))
         if positions:
             self.max_tokens = min(self.max_tokens, positions - 2 if _roberta(self.model) else positions)
-        self.model.max_seq_length = self.max_tokens
+        _set_length(self.model, self.max_tokens, shorter_stay=max_tokens is None)
         self.prompts: dict[Role, str] = {
             "query": self._own_prompt(("query",)) if query_prompt is None else query_prompt,
             "document": self._own_prompt(_DOCUMENT_PROMPTS) if document_prompt is None else document_prompt,
@@ -96,7 +105,10 @@ class SentenceEncoder:
         return int(self.model.get_embedding_dimension() or 0)
 
     def identity(self, role: Role) -> dict[str, str | int]:
-        """All that decides an embedding beside the text: the key of a cache."""
+        """All that decides an embedding beside the text: the key of a cache. The role is a part where the model reads queries by other modules or lengths."""
+        more: dict[str, str | int] = {"truncate_dim": self.model.truncate_dim} if self.model.truncate_dim else {}
+        if any(_acts_by_role(module) for module in self.model.modules()):
+            more["role"] = role
         return {
             "model": self.model_name if not Path(self.model_name).is_dir() else "folder",
             "revision": self.revision,
@@ -105,12 +117,13 @@ class SentenceEncoder:
             "dtype": self.dtype,
             "prompt": self.prompts[role],
             "max_tokens": self.max_tokens,
+            **more,
         }
 
     @cached_property
     def pooling(self) -> str:
-        """The modules after the transformer, as ``mean+Normalize``."""
-        return "+".join(str(m.pooling_mode) if isinstance(m, Pooling) else type(m).__name__ for m in list(self.model)[1:])
+        """The modules after the transformer, as ``mean+Normalize``; all of them where none comes first."""
+        return "+".join(str(m.pooling_mode) if isinstance(m, Pooling) else type(m).__name__ for m in self.model if not isinstance(m, Transformer))
 
     def facts(self) -> EncoderFacts:
         """What a submission says of this encoder."""
@@ -180,16 +193,17 @@ class SentenceEncoder:
         device = self.model.device
         features = {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in features.items()}
         for module in self.model:
-            features = module(features, task=role) if type(module).__name__ == "Router" else module(features)
+            features = module(features, task=role) if isinstance(module, Router) else module(features)
             if isinstance(features.get("token_embeddings"), torch.Tensor):
                 features["token_embeddings"] = features["token_embeddings"].float()
-        vectors = features["sentence_embedding"].float()
+        vectors = features["sentence_embedding"].float()[:, : self.model.truncate_dim]
         return np.asarray(torch.nn.functional.normalize(vectors, dim=-1, eps=1e-30).cpu().numpy(), np.float32)
 
     def _token_ids(self, texts: Sequence[str], prompt: str) -> list[IntArray]:
-        backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
+        tokenizer = self.model.tokenizer
+        backend = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:  # a slow tokeniser: lengths by its own words, features by preprocess
-            return [np.zeros(len(self.model.tokenizer.tokenize(prompt + text)[: self.max_tokens]), np.int32) for text in texts]
+            return [np.zeros(len(tokenizer.tokenize(prompt + text)[: self.max_tokens]), np.int32) for text in texts]
         backend.enable_truncation(self.max_tokens)
         backend.no_padding()
         found: list[IntArray] = []
@@ -237,16 +251,6 @@ def best_dtype(device: str | torch.device | None) -> Literal["bfloat16", "float3
     return "bfloat16" if fast else "float32"
 
 
-def gather(batches: Iterator[Batch], texts: Sequence[str], dim: int, label: str, progress: bool) -> FloatArray:
-    """Run all batches into one array float32 [texts, dim], refusing what is no embedding."""
-    vectors = np.empty((len(texts), dim), np.float32)
-    with bar(f"encoding {label}", len(texts), "text", progress and len(texts) > 0) as shown:
-        for batch in batches:
-            vectors[batch.rows] = checked(batch.encode(), [texts[i] for i in batch.rows])
-            shown.update(len(batch.rows))
-    return vectors
-
-
 def _load(model: str, revision: str | None, protocol: str, dtype: str, device: str | None, progress: bool) -> SentenceTransformer:
     silenced = not progress and transformers_logging.is_progress_bar_enabled()  # of downloads and of loading
     if silenced:
@@ -264,6 +268,20 @@ def _load(model: str, revision: str | None, protocol: str, dtype: str, device: s
     finally:
         if silenced:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _set_length(model: SentenceTransformer, tokens: int, shorter_stay: bool) -> None:
+    """Let every module that reads texts read so many tokens; with ``shorter_stay`` none of them more than it did."""
+    for module in model.modules():
+        if isinstance(module, StaticEmbedding):
+            module.tokenizer.enable_truncation(tokens)  # it has no limit of its own
+        elif isinstance(module, InputModule) and not isinstance(module, Router):
+            own = getattr(module, "max_seq_length", None) or tokens
+            module.max_seq_length = min(tokens, own) if shorter_stay else tokens  # type: ignore[assignment,unused-ignore]
+
+
+def _acts_by_role(module: torch.nn.Module) -> bool:
+    return isinstance(module, Router) or any(getattr(module, name, None) for name in ("query_length", "document_length", "query_expansion"))
 
 
 def _roberta(model: SentenceTransformer) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ from clir_bench.parts.graphs import GRAPHS, Graph, Library, import_library, vers
 
 Identity = Mapping[str, str | int]
 _RESCORED = 8  # queries at a time: their documents' vectors stay in the processor's cache
+_PART_SECONDS = 600.0
 _INDEX, _METADATA = "index.bin", "metadata.json"
 
 
@@ -52,7 +53,8 @@ class Hnsw:
     """The index. The defaults are the paper's (Appendix E): hnswlib, M=16, ef_construction=200, ef=max(50, 2k), k being the depth.
 
     ``threads`` (default: all cores) search and change no number. With a ``folder`` a saved graph of the same vectors and parameters is used
-    again (each in a folder below it); ``identity`` is the caller's word on whose vectors they are. Raises MissingExtra where the library is not installed.
+    again (each in a folder below it, which may be deleted at any time); ``identity`` is the caller's word on whose vectors they are. Raises MissingExtra
+    where the library is not installed.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Hnsw:
         self._pool, self._graph = np.ascontiguousarray(vectors, np.float32), None
         if self.folder is not None:
             place = self.folder / self._key()
+            _remove_parts(self.folder)
             self._load(place)
         self.reused = self._graph is not None
         if self._graph is not None:
@@ -100,15 +103,23 @@ class Hnsw:
 
     def search(self, queries: FloatArray, depth: int) -> Ranking:
         """Up to ``depth`` documents of each query: score descending, then row ascending; -1 and -inf where the graph leads to fewer."""
+        return self.rank(queries, self.walk(queries, depth), depth)
+
+    def walk(self, queries: FloatArray, depth: int) -> IntArray:
+        """The library's part of a search: rows int32 [queries, depth or the pool's size], in its own order."""
         assert self._graph is not None, "build() first"
         queries = np.ascontiguousarray(queries, np.float32)
         if len(self._pool) and queries.shape[1] != self._pool.shape[1]:
             raise ModelError(f"the queries' vectors have {queries.shape[1]} components, those of the pool {self._pool.shape[1]}: encode both with one model")
-        found = Ranking(np.full((len(queries), depth), NOTHING, np.int32), np.full((len(queries), depth), -np.inf, np.float32))
         kept = min(depth, len(self._pool))
-        if kept and len(queries):
-            rows = self._graph.search(queries, kept, self._ef(depth), self.threads)
-            scores = self._canonical(rows, queries)
+        return self._graph.search(queries, kept, self._ef(depth), self.threads) if kept and len(queries) else np.empty((len(queries), kept), np.int32)
+
+    def rank(self, queries: FloatArray, rows: IntArray, depth: int) -> Ranking:
+        """The rest of a search: the canonical scores of the rows that ``walk`` found, and their order."""
+        queries = np.ascontiguousarray(queries, np.float32)
+        found = Ranking(np.full((len(queries), depth), NOTHING, np.int32), np.full((len(queries), depth), -np.inf, np.float32))
+        if rows.size:
+            kept, scores = rows.shape[1], self._canonical(rows, queries)
             order = np.lexsort((rows, -scores))  # along the last axis; what is nothing has -inf and comes last
             found.rows[:, :kept], found.scores[:, :kept] = np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
         return found
@@ -203,6 +214,14 @@ def recall(approximate: Ranking, exact: Ranking) -> float:
     held = np.isin(exact.rows + query, approximate.rows + query) & (exact.rows != NOTHING)
     wanted = (exact.rows != NOTHING).sum(1)
     return float((held.sum(1)[wanted > 0] / wanted[wanted > 0]).mean()) if wanted.any() else float("nan")
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove what killed runs left of a graph; a living one takes seconds to rename its own."""
+    for left in folder.glob("*/.part-*"):
+        with suppress(OSError):  # the living one has just renamed it, or the folder is not ours to write
+            if time() - left.stat().st_mtime > _PART_SECONDS:
+                left.unlink()
 
 
 def _file_hash(path: Path) -> str:

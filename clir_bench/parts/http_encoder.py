@@ -1,50 +1,46 @@
 """An encoder behind HTTP: any server that answers OpenAI's ``/v1/embeddings`` (text-embeddings-inference, vLLM, llama.cpp, infinity).
 
-What a server does is not ours to decide, so it is asked and checked: its model is known by what it answers to three fixed texts, its vectors are
-put in order, counted, and normalised here in float32. Only texts leave this machine, to the address the user named, with the key of an environment
-variable where there is one; the key is read when a request is made and kept nowhere.
+What a server does is not ours to decide, so it is asked and checked: its model is known by what it answers to four fixed texts, before, while and after
+it works; its vectors are put in order, counted, and normalised here in float32. Only texts leave this machine, to the address the user named, with the
+key of an environment variable where there is one.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from functools import partial
+from time import monotonic
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import numpy as np
 import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from clir_bench.collection import FloatArray
 from clir_bench.errors import ModelError
-from clir_bench.progress import bar
-from clir_bench.vectors import Batch, EncoderFacts, Role, submit_ahead
+from clir_bench.parts.http_requests import TRIES, Body, Connection, parse_json, parse_url, too_much, worth_a_retry
+from clir_bench.vectors import Batch, EncoderFacts, Role, gather, submit_ahead
 
-TRIES = 6
-BACKOFF = 0.5
-"""Seconds of the first pause; each next one is twice as long."""
-LONGEST_PAUSE = 120.0
-"""Seconds that a server's Retry-After is obeyed at most."""
 PROBES = ("The river flows into the sea.", "Ночью над городом шёл дождь.", "春天的花开在山上。")
 """What every server is asked first, each alone; the answers stand for its weights."""
-_SLOW_TRIES = 2  # of requests that got no answer in time: each waited long
+LONG_PROBE = " ".join(f"{i} {word}" for i, word in enumerate(["river", "rain", "flower", "mountain", "city", "night"] * 50))
+"""600 words, asked as well: the answer tells where a server cuts texts, or that it refuses them."""
+PROBE_SECONDS = 5.0
+"""Between two looks at whether the server still runs the same model."""
+DEFAULT_TOKENS = 512
+"""What is recorded, and asked of a server that can be asked, where neither server nor caller says more."""
+_SAME = 1e-3  # largest 1 - cosine of two answers to one probe: half precision beside other texts gives 1e-4, another model far more
+_AHEAD = 64  # requests that wait their turn, so that one look is enough for many of them
 _PROBED = 32  # components of each answer: with more, a server's last-bit noise would change the hash of an unchanged model
-_TOO_MUCH = re.compile(r"too (large|long|big|many)|exceed|maximum (context|allowed)|context (length|size)|physical batch", re.IGNORECASE)
 
 
 class HttpEncoder:
     """The model that a server runs. ``url`` is the server's address, ``.../v1`` or the full path; ``url#model`` or ``model`` names one of several.
 
-    Prompts are put before the texts here. ``max_tokens`` is asked of vLLM; other servers cut where they were told to when started. Raises ModelError.
+    Prompts are put before the texts here. ``max_tokens`` can be asked of vLLM only (by default 512); other servers cut where they were told to when
+    started, and another number is refused. Raises ModelError, also when the server's model changes while it works.
     """
 
     def __init__(
@@ -56,27 +52,23 @@ class HttpEncoder:
         document_prompt: str = "",
         batch_texts: int = 32,
         key_env: str = "CLIR_BENCH_API_KEY",
-        max_tokens: int = 512,
+        max_tokens: int | None = None,
         concurrency: int = 4,
         timeout: tuple[float, float] = (15.0, 300.0),
         progress: bool = False,
     ) -> None:
         self.url, root, named = parse_url(url)
         self.prompts: dict[Role, str] = {"query": query_prompt, "document": document_prompt}
-        self._key_env, self._timeout, self._progress, self._concurrency = key_env, timeout, progress, concurrency
-        self._session = requests.Session()
-        self._session.auth = _Key(key_env)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=concurrency))
-        self._stop, self._pool = threading.Event(), ThreadPoolExecutor(concurrency, thread_name_prefix="http-encoder")
+        self._connection, self._progress = Connection(key_env, timeout, concurrency), progress
         served = self._served(root, model or named)
-        self.model_name, self.max_tokens = served.name, min(max_tokens, served.limit or max_tokens) if served.cuts else served.limit or max_tokens
+        self.model_name, self.max_tokens = served.name, self._limit(served, max_tokens)
         self.batch_texts = self._most = min(batch_texts, served.batch or batch_texts)
         self._extra = {"truncate_prompt_tokens": self.max_tokens} if served.cuts else {}
         self.dim = 0
-        probes = [self._embed([text])[0] for text in PROBES]
-        self.dim = len(probes[0])
-        self.revision = "+".join(filter(None, (served.revision, _fingerprint(probes))))
+        self._seen = monotonic()
+        self._probes = self._probe()
+        self.dim = len(self._probes[0])
+        self.revision = "+".join(filter(None, (served.revision, _fingerprint("probe", self._probes[:3]), _fingerprint("long", self._probes[3:]))))
 
     def identity(self, role: Role) -> dict[str, str | int]:
         """All that decides an embedding beside the text: the key of a cache. Not the address: the revision tells servers' models apart."""
@@ -106,26 +98,49 @@ class HttpEncoder:
         )
 
     def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
-        """The work in requests of ``batch_texts``, longest texts first; as many at a time as ``concurrency`` says."""
-        prompt = self.prompts[role]
+        """The work in requests of ``batch_texts``, longest texts first. No vector is given before the server has shown the same model after making it."""
         order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), texts[i]))
         division = [order[start : start + self.batch_texts] for start in range(0, len(order), self.batch_texts)]
-        return submit_ahead(division, lambda rows: self._pool.submit(self._embed, [prompt + texts[i] for i in rows]), self._concurrency)
+        flying: list[Future[FloatArray]] = []
+        arrived: dict[int, float] = {}
+
+        def ask(rows: list[int]) -> FloatArray:
+            vectors = self.embed([texts[i] for i in rows], role)
+            arrived[rows[0]] = monotonic()
+            return vectors
+
+        def submit(rows: list[int]) -> Future[FloatArray]:
+            flying.append(self._connection.submit(partial(ask, rows)))
+            return flying[-1]
+
+        def confirmed(first: int, encode: Callable[[], FloatArray]) -> FloatArray:
+            try:
+                vectors = encode()
+                if arrived[first] >= self._seen:
+                    flying[:] = [future for future in flying if not future.done()]
+                    wait(flying, max(0.0, self._seen + PROBE_SECONDS - monotonic()), FIRST_EXCEPTION)
+                    self._confirm()
+                return vectors
+            except BaseException:  # nobody will want what is under way, and a thread may be pausing for minutes
+                for future in flying:
+                    future.cancel()
+                self._connection.give_up()
+                raise
+
+        for batch in submit_ahead(division, submit, _AHEAD):
+            yield Batch(batch.rows, partial(confirmed, batch.rows[0], batch.encode))
+
+    def embed(self, texts: Sequence[str], role: Role) -> FloatArray:
+        """The vectors by one request, without a look at whether the model is still the same: what a latency is taken of."""
+        return self._embed([self.prompts[role] + text for text in texts])
 
     def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
         """Embeddings of the texts, float32 [texts, dim], L2-normalised. Raises ModelError."""
-        vectors = np.empty((len(texts), self.dim), np.float32)
-        with bar(f"encoding {role} texts", len(texts), "text", self._progress and len(texts) > 0) as shown:
-            for batch in self.batches(texts, role):
-                vectors[batch.rows] = batch.encode()
-                shown.update(len(batch.rows))
-        return vectors
+        return gather(self.batches(texts, role), texts, self.dim, f"{role} texts", self._progress)
 
     def close(self) -> None:
         """End the connections and what waits to be sent."""
-        self._stop.set()
-        self._pool.shutdown(cancel_futures=True)
-        self._session.close()
+        self._connection.close()
 
     def _served(self, root: str, named: str | None) -> _Served:
         """What the server says of itself, by ``/info`` (text-embeddings-inference) or ``/v1/models``."""
@@ -143,26 +158,57 @@ class HttpEncoder:
         limit = mine.get("max_model_len") if isinstance(mine.get("max_model_len"), int) else None
         return _Served(name, "", limit, None, str(mine.get("owned_by")) == "vllm")
 
+    def _limit(self, served: _Served, asked: int | None) -> int:
+        """Tokens of a text that are read: as the server states or is asked for. Raises ModelError where it cannot be asked."""
+        if asked and served.limit and (asked > served.limit if served.cuts else asked != served.limit):
+            raise ModelError(f"{self.url}: max_tokens is {asked}, but the server reads {served.limit}. Leave --max-tokens away, or start the server for more.")
+        if asked and not served.limit and not served.cuts:
+            raise ModelError(
+                f"{self.url}: max_tokens is {asked}, but this server can neither be asked to cut texts nor says where it does. Leave --max-tokens away, and start"
+                " the server so that it cuts where you want."
+            )
+        wanted = asked or DEFAULT_TOKENS
+        return min(wanted, served.limit or wanted) if served.cuts else served.limit or wanted
+
+    def _probe(self) -> list[FloatArray]:
+        """The server's vectors of the probes, one request each; without the long one where that is refused."""
+        found = [self._embed([text])[0] for text in PROBES]
+        try:
+            return [*found, self._embed([LONG_PROBE])[0]]
+        except _RefusedText:
+            return found
+
+    def _confirm(self) -> None:
+        """Raise ModelError unless the server answers the probes as it first did."""
+        start = monotonic()
+        now = self._probe()
+        if len(now) != len(self._probes) or any(float(a @ b) < 1 - _SAME for a, b in zip(now, self._probes, strict=True)):
+            raise ModelError(
+                f"{self.url}: the server answers fixed texts otherwise than it did at first: its model or its limit changed while it was asked."
+                " What came since the last look is thrown away; what was kept before is the first model's. Begin anew."
+            )
+        self._seen = start
+
     def _get(self, url: str) -> Mapping[str, object]:
         """The object that the server answers; an empty one where it has no such page."""
-        answer = self._send("GET", url, tries=2)
+        answer = self._connection.send("GET", url, tries=2)
         if answer.status_code in (401, 403):
-            raise ModelError(self._not_allowed(answer))
-        found = _json(answer) if answer.status_code == 200 else None
+            raise self._connection.not_allowed(self.url, answer)
+        found = parse_json(answer) if answer.status_code == 200 else None
         return found if isinstance(found, dict) else {}
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
         """The vectors of the texts by one request; by several smaller ones where the server finds it too large."""
         if len(texts) > self._most:
             return np.concatenate([self._embed(texts[start : start + self._most]) for start in range(0, len(texts), self._most)])
-        body: dict[str, str | int | list[str]] = {"model": self.model_name, "input": list(texts), "encoding_format": "float", **self._extra}
-        answer = self._send("POST", self.url, body)
+        body: Body = {"model": self.model_name, "input": list(texts), "encoding_format": "float", **self._extra}
+        answer = self._connection.send("POST", self.url, body)
         if answer.status_code == 200:
             return self._read(answer, texts)
-        words = self._words(answer)
-        if answer.status_code in (400, 413, 422) or (answer.status_code >= 500 and _TOO_MUCH.search(words)):
+        words = self._connection.words(answer)
+        if answer.status_code in (400, 413, 422) or (answer.status_code >= 500 and too_much(words)):
             if len(texts) == 1:
-                raise ModelError(
+                raise _RefusedText(
                     f"{self.url}: the server refuses the text {texts[0][:60]!r} of {len(texts[0]):,} characters ({answer.status_code}: {words}). If it is too long,"
                     " start the server so that it cuts texts (text-embeddings-inference: --auto-truncate) or takes longer ones (llama.cpp: -c, -b and -ub)."
                 )
@@ -171,8 +217,8 @@ class HttpEncoder:
                 self._most = min(self._most, max(1, half))
             return np.concatenate([self._embed(texts[:half]), self._embed(texts[half:])])
         if answer.status_code in (401, 403):
-            raise ModelError(self._not_allowed(answer))
-        more = f" after {TRIES} tries" if _worth_a_retry(answer, words) else ""
+            raise self._connection.not_allowed(self.url, answer)
+        more = f" after {TRIES} tries" if worth_a_retry(answer, words) else ""
         moved = " It sends elsewhere: name the final address." if 300 <= answer.status_code < 400 else ""
         raise ModelError(
             f"{self.url}: the server answers {answer.status_code}{more}: {words}.{moved} Check the address, the model's name and the server's log."
@@ -180,12 +226,14 @@ class HttpEncoder:
 
     def _read(self, answer: requests.Response, texts: Sequence[str]) -> FloatArray:
         """The vectors of an answer, in the texts' order, checked and normalised."""
-        found = _json(answer)
+        found = parse_json(answer)
         rows = found.get("data") if isinstance(found, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) and "embedding" in row for row in rows):
-            raise ModelError(f"{self.url}: the answer is no list of embeddings, but {self._words(answer)!r}. Is this an embedding server, and the path right?")
+            raise ModelError(
+                f"{self.url}: the answer is no list of embeddings, but {self._connection.words(answer)!r}. Is this an embedding server, and the path right?"
+            )
         places = [row.get("index", i) for i, row in enumerate(rows)]
-        if sorted(places, key=str) != sorted(range(len(texts)), key=str):
+        if not all(type(place) is int for place in places) or sorted(places) != list(range(len(texts))):
             raise ModelError(
                 f"{self.url}: {len(texts)} texts were sent, but the answer has {len(rows)} embeddings, with the indexes {places[:8]}. Check the server."
             )
@@ -210,59 +258,6 @@ class HttpEncoder:
         wide = vector.astype(np.float64)
         return (wide / np.linalg.norm(wide)).astype(np.float32)
 
-    def _send(self, method: str, url: str, body: Mapping[str, str | int | list[str]] | None = None, tries: int | None = None) -> requests.Response:
-        """An answer, whatever its status; the last one where repeating does not help. Raises ModelError where none comes."""
-        cause, tries, attempt = "given up", tries or TRIES, 0
-        for attempt in range(1, tries + 1):
-            pause = BACKOFF * 2 ** (attempt - 1)
-            try:
-                answer = self._session.request(method, url, json=body, timeout=self._timeout, allow_redirects=False)
-                if attempt == tries or answer.status_code < 429 or not _worth_a_retry(answer, self._words(answer)):
-                    return answer
-                pause = _retry_after(answer) or pause
-            except requests.RequestException as error:
-                cause = _cause(error, self._timeout)
-                if isinstance(error, requests.Timeout) and attempt == _SLOW_TRIES:
-                    break
-            if attempt == tries or self._stop.wait(pause):
-                break
-        raise ModelError(f"{url}: {cause}, {attempt} times. Is the server running, and the address right? What is encoded so far stays in the cache.")
-
-    def _words(self, answer: requests.Response) -> str:
-        """The server's own words, short, without the key."""
-        found = _json(answer) if answer.status_code != 200 else None
-        error = found.get("error", found.get("message", found.get("detail"))) if isinstance(found, dict) else None
-        said = error.get("message", error) if isinstance(error, dict) else error
-        text = re.sub(r"\s+", " ", str(said or answer.text[:400] or answer.reason)).strip()
-        if key := os.environ.get(self._key_env):
-            text = text.replace(key, "***")
-        return text[:200]
-
-    def _not_allowed(self, answer: requests.Response) -> str:
-        given = os.environ.get(self._key_env)
-        told = f"the key in ${self._key_env} is not accepted" if given else f"it wants a key. Put it into the environment variable {self._key_env}"
-        return f"{self.url}: the server answers {answer.status_code}: {told}."
-
-
-def parse_url(url: str) -> tuple[str, str, str | None]:
-    """The endpoint, the server's root, and the model after ``#``. Raises ModelError for what is no address and for secrets in it."""
-    parts = urlsplit(url)
-    try:
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ModelError("the address of an embedding server must be of the form http://host:port or https://host/path, with #model where it serves several")
-    if parts.username is not None or parts.password is not None or parts.query:
-        raise ModelError(
-            f"{host}: an address with a user, a password or a query is not taken, because addresses are written into results."
-            " Put the key into the environment variable CLIR_BENCH_API_KEY and name the address without it."
-        )
-    path = parts.path.rstrip("/")
-    root = path.removesuffix("/embeddings").removesuffix("/v1")
-    full = path if path.endswith("/embeddings") else f"{root}/v1/embeddings"
-    return urlunsplit((parts.scheme, parts.netloc, full, "", "")), urlunsplit((parts.scheme, parts.netloc, root, "", "")), unquote(parts.fragment) or None
-
 
 class _Served(NamedTuple):
     """A server's model: name, revision or nothing, token limit, texts a request, and whether a request can say where to cut."""
@@ -274,50 +269,13 @@ class _Served(NamedTuple):
     cuts: bool
 
 
-class _Key(AuthBase):
-    """Puts the key of the environment into a request. Being there, it also keeps a ``.netrc`` from being read."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if key := os.environ.get(self.name):
-            request.headers["Authorization"] = f"Bearer {key}"
-        return request
+class _RefusedText(ModelError):
+    """A single text that the server does not take."""
 
 
-def _fingerprint(probes: Sequence[FloatArray]) -> str:
-    """``probe-`` and 16 hex digits: dimension and first 32 components of the probes' unit vectors, in thousandths."""
+def _fingerprint(name: str, probes: Sequence[FloatArray]) -> str:
+    """The name and 16 hex digits: dimension and first 32 components of the probes' unit vectors, in thousandths; ``refused`` where there are none."""
+    if not probes:
+        return f"{name}-refused"
     rounded = np.round(np.stack(probes)[:, :_PROBED].astype(np.float64) * 1000).astype("<i2")
-    return f"probe-{hashlib.sha256(f'{len(probes[0])}:'.encode() + rounded.tobytes()).hexdigest()[:16]}"
-
-
-def _worth_a_retry(answer: requests.Response, words: str) -> bool:
-    return answer.status_code == 429 or (answer.status_code >= 500 and not _TOO_MUCH.search(words))
-
-
-def _retry_after(answer: requests.Response) -> float | None:
-    """Seconds until the server wants to be asked again."""
-    stated = answer.headers.get("Retry-After", "")
-    try:
-        seconds = float(stated) if re.fullmatch(r"[\d.]+", stated) else (parsedate_to_datetime(stated) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), LONGEST_PAUSE)
-
-
-def _json(answer: requests.Response) -> object:
-    try:
-        return answer.json()
-    except ValueError:
-        return None
-
-
-def _cause(error: requests.RequestException, timeout: tuple[float, float]) -> str:
-    """Why no answer came, in words; the error's own text may hold what it was sent with."""
-    text = str(error)
-    if isinstance(error, requests.Timeout) or "timed out" in text:
-        return f"no answer within {timeout[1]:g} s"
-    if "NameResolution" in text or "getaddrinfo" in text:
-        return "no such host, or no network"
-    return "the server cannot be reached" if "refused" in text or "unreachable" in text else "the connection broke"
+    return f"{name}-{hashlib.sha256(f'{len(probes[0])}:'.encode() + rounded.tobytes()).hexdigest()[:16]}"

@@ -75,7 +75,7 @@ TEMPLATES = {
 def find_template(name: str) -> RerankerTemplate:
     """The template of that name. Raises ModelError naming those there are."""
     if name not in TEMPLATES:
-        raise ModelError(f"unknown re-ranker template {name!r}. There are: {', '.join(TEMPLATES)}")
+        raise ModelError(f"--rerank-template: unknown template {name!r}. There are: {', '.join(TEMPLATES)}")
     return TEMPLATES[name]
 
 
@@ -91,7 +91,7 @@ class TemplateReader:
         self._room = max_tokens - len(self._prefix) - len(self._suffix)
         if self._room < 2 * (1 + len(self._separator)):
             fixed = len(self._prefix) + len(self._suffix)
-            raise ModelError(f"{model}: max_tokens is {max_tokens}, but the template {name!r} alone takes {fixed}. Allow more with --max-tokens.")
+            raise ModelError(f"{model}: max_tokens is {max_tokens}, but the template {name!r} alone takes {fixed}. Allow more with --rerank-max-tokens.")
 
     def read(self, pairs: Sequence[tuple[str, str]]) -> list[IntArray]:
         """The token ids of each pair's whole input."""

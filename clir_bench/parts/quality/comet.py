@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ class CometKiwi:
         return {"signature": f"{self.model}@{revision}|unbabel-comet {release}", "model": self.model, "revision": revision, "unbabel-comet": release}
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, if need be with what it has started."""
         if self._process is not None:
             process, self._process = self._process, None
             with suppress(OSError):  # it has ended by itself
@@ -76,8 +77,7 @@ class CometKiwi:
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                self._kill(process)
             self._listener.join(5)
             for pipe in (process.stdout, process.stderr):
                 if pipe:
@@ -85,21 +85,35 @@ class CometKiwi:
 
     def _ask(self, line: str) -> object:
         """Send one line, return the answer."""
-        process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(f"{line}\n".encode())
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except BrokenPipeError:
-            answer = b""
+            process = self._process or self._start()
+            answer = self._exchange(process, line)
+        except KeyboardInterrupt:
+            if self._process is not None:
+                self._kill(self._process)
+            raise
         if not answer:
             raise self._failure(process)
         return self._parse(answer)
 
+    def _exchange(self, process: subprocess.Popen[bytes], line: str) -> bytes:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(f"{line}\n".encode())
+            process.stdin.flush()
+            return process.stdout.readline()
+        except BrokenPipeError:
+            return b""
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
     def _start(self) -> subprocess.Popen[bytes]:
         try:
-            process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            # A group of its own: uv starts Python as a process of its own, which must not outlive it.
+            process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         except OSError as error:
             raise ModelError(
                 f"COMET's interpreter {self.command[0]} cannot be started ({error.strerror or error}). Name another with --comet-python."

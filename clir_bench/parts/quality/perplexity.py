@@ -54,26 +54,31 @@ class Perplexity:
         self.begin: int | None = self.tokenizer.bos_token_id
         self.batch_tokens = batch_tokens or (1024 if self.device.type == "cpu" else 8192)  # the logits, vocabulary wide, are what fills memory
         self._known: dict[str, tuple[float, int]] = {}
+        self._cut: set[str] = set()
 
     def score(self, sources: Sequence[str], translations: Sequence[str], references: Sequence[str | None] | None, language: str) -> list[float | None]:
-        """Perplexity of each translation; None where no token is predicted (one token, and no beginning-of-text token)."""
-        return [math.exp(nll / tokens) if tokens else None for nll, tokens in self.losses(translations)]
+        """Perplexity of each translation.
+
+        None where no token is predicted (one token, and no beginning-of-text token), or where half precision overflows.
+        """
+        return [_perplexity(nll, tokens) for nll, tokens in self.losses(translations)]
 
     def summary(self, sources: Sequence[str], translations: Sequence[str], references: Sequence[str | None] | None, language: str) -> dict[str, float]:
-        """``corpus``: exp(total negative log-likelihood / total tokens), where long documents count more; ``tokens``: how many were predicted."""
-        losses = self.losses(translations)
+        """``corpus``: exp(total negative log-likelihood / total tokens), where long documents count more; ``tokens``: how many were predicted.
+
+        ``cut``: how many documents were longer than the limit. What has no perplexity is in neither of the first two.
+        """
+        losses = [(nll, tokens) for nll, tokens in self.losses(translations) if _perplexity(nll, tokens) is not None]
         tokens = sum(n for _, n in losses)
-        return {"corpus": math.exp(math.fsum(nll for nll, _ in losses) / tokens), "tokens": float(tokens)} if tokens else {}
+        corpus = _perplexity(math.fsum(nll for nll, _ in losses), tokens)
+        cut = float(sum(text in self._cut for text in translations))
+        return {"cut": cut} if corpus is None else {"corpus": corpus, "tokens": float(tokens), "cut": cut}
 
     def losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
-        """Sum of the negative log-likelihoods (nats) and predicted tokens of each text; a text is computed once. Raises ModelError for what is not finite."""
+        """Sum of the negative log-likelihoods (nats) and predicted tokens of each text; a text is computed once."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         for part in self._batches(new):
             self._known.update(zip([text for text, _ in part], self._losses([ids for _, ids in part]), strict=True))
-        if bad := [text for text in texts if not math.isfinite(self._known[text][0])]:
-            raise ModelError(
-                f"{self.checkpoint.name} gives {len(bad)} texts no finite likelihood ({bad[0][:60]!r}). Half precision may overflow: take float32."
-            )
         return [self._known[text] for text in texts]
 
     def facts(self) -> Mapping[str, str | int | bool | None]:
@@ -92,7 +97,9 @@ class Perplexity:
         """Texts with their tokens, longest first; rows times longest stays within the budget."""
         front = [] if self.begin is None else [self.begin]
         coded = self.tokenizer(list(texts), add_special_tokens=False, truncation=False)["input_ids"] if texts else []
-        rows = [(text, [*front, *ids][: self.max_tokens]) for text, ids in zip(texts, coded, strict=True)]
+        rows = [(text, [*front, *ids]) for text, ids in zip(texts, coded, strict=True)]
+        self._cut.update(text for text, ids in rows if len(ids) > self.max_tokens)
+        rows = [(text, ids[: self.max_tokens]) for text, ids in rows]
         rows.sort(key=lambda row: (-len(row[1]), row[0]))
         while rows:
             count = max(1, self.batch_tokens // max(1, len(rows[0][1])))
@@ -116,6 +123,13 @@ class Perplexity:
             nll = torch.nn.functional.cross_entropy(logits[i, :n].float(), tokens[i, 1 : n + 1], reduction="none") if n else torch.zeros(1)
             found.append((float(nll.double().sum()), n))
         return found
+
+
+def _perplexity(nll: float, tokens: int) -> float | None:
+    try:
+        return math.exp(nll / tokens) if tokens and math.isfinite(nll) else None
+    except OverflowError:
+        return None
 
 
 def _load(checkpoint: Checkpoint, dtype: str, device: torch.device, progress: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

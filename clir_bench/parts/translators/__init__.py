@@ -17,20 +17,29 @@ from clir_bench.errors import MissingExtra, ModelError
 By = Literal["document", "sentences"]
 KINDS = ("nllb", "nllb-ct2", "madlad", "opus", "libretranslate", "deepl", "googletrans")
 SERVICES = ("libretranslate", "deepl", "googletrans")
+VERSION = 2
+"""Part of every identity: raised when the same model or service would be made to give another translation (splitting, limits, settings)."""
 
 
 class Translated(NamedTuple):
-    """What became of text ``row``: its English, or the problem. ``truncated``: the end of the text lay beyond the model's input limit."""
+    """What became of text ``row``: its English, or the problem.
+
+    ``truncated``: the end of the text lay beyond the model's input limit. ``cut``: the English ran into the output limit (whole documents only).
+    """
 
     row: int
     text: str | None
     problem: str | None = None
     truncated: bool = False
+    cut: bool = False
 
 
 @dataclass(frozen=True)
 class TranslatorFacts:
-    """What a submission says of a translator; None where a service does not say. Token limits are of one piece of work (document or pack of sentences)."""
+    """What a submission says of a translator; None where a service does not say. Token limits are of one piece of work (document or pack of sentences).
+
+    A translator of several models names those used so far in ``models``, as ``name@revision``; its ``revision`` is a hash over them.
+    """
 
     kind: str
     name: str
@@ -42,13 +51,14 @@ class TranslatorFacts:
     max_input_tokens: int | None
     max_new_tokens: int | None
     dtype: str | None
+    models: tuple[str, ...] = ()
 
 
 class Translator(Protocol):
     """Turns texts of one language into English."""
 
     def identity(self, language: str) -> dict[str, str | int]:
-        """All that decides a translation beside the text: the key of a cache."""
+        """All that is known to decide a translation beside the text: the key of a cache. A service is asked for it. Raises ModelError."""
 
     def facts(self) -> TranslatorFacts:
         """What a submission says of it."""
@@ -74,7 +84,7 @@ def load_translator(
     """
     kind, _, rest = spec.partition(":")
     if kind not in KINDS:
-        raise ModelError(f"--translator {spec}: no kind {kind!r}. There are {', '.join(KINDS)}; KIND:FOLDER and KIND:hub/name@revision name a model.")
+        raise ModelError(f"--translator: no kind {kind!r}. There are {', '.join(KINDS)}; KIND:FOLDER and KIND:hub/name@revision name a model.")
     if by not in (None, *get_args(By)):
         raise ModelError(f"by {by!r}: a translator works by {' or '.join(get_args(By))}")
     if kind in SERVICES:

@@ -7,7 +7,7 @@ from typing import Any
 
 from clir_bench.errors import ModelError
 from clir_bench.parts.translators import By, require
-from clir_bench.parts.translators.service import ServiceError, ServiceTranslator, hide, key_refused
+from clir_bench.parts.translators.service import ServiceError, ServiceTranslator, hide, key_refused, plain_address
 
 KEY, SERVER = "DEEPL_AUTH_KEY", "DEEPL_SERVER_URL"
 _CODES = {"no": "NB", "zh": "ZH", "zh-Hant": "ZH"}
@@ -23,7 +23,9 @@ class DeepL:
         self._key = os.environ.get(KEY, "")
         if not self._key:
             raise ModelError(f"deepl: no key. Put it into the environment variable {KEY}; it is written nowhere.")
-        self._client: Any = self._deepl.DeepLClient(self._key, server_url=os.environ.get(SERVER) or None, send_platform_info=False)
+        own = plain_address(os.environ[SERVER], f"${SERVER}", KEY) if os.environ.get(SERVER) else None
+        self._client: Any = self._deepl.DeepLClient(self._key, server_url=own, send_platform_info=False)
+        self.server = str(self._client.server_url)
         self._codes: set[str] | None = None
 
     def source(self, language: str) -> str | None:
@@ -43,6 +45,8 @@ class DeepL:
             return call(*arguments, **settings)
         except (self._deepl.AuthorizationException, self._deepl.QuotaExceededException) as error:
             raise key_refused("deepl", KEY, self._said(error)) from None
+        except self._deepl.ConnectionException:
+            raise ServiceError(f"deepl: the connection to {self.server} failed") from None
         except self._deepl.DeepLException as error:
             status = getattr(error, "http_status_code", None)
             raise ServiceError(f"deepl: {self._said(error)}", divisible=status in (400, 413)) from None
@@ -56,5 +60,5 @@ class DeepL:
 def load(url: str, by: By) -> ServiceTranslator:
     """The translator; the server is in the environment, for it goes with the key."""
     if url:
-        raise ModelError(f"deepl:{url}: deepl takes no address there. Another server is named by the environment variable {SERVER}.")
+        raise ModelError(f"--translator deepl: it takes no address there. Another server is named by the environment variable {SERVER}.")
     return ServiceTranslator(DeepL(), by)

@@ -10,8 +10,8 @@ from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
 from clir_bench.errors import ModelError
 from clir_bench.parts.checkpoints import Checkpoint, cannot_load
-from clir_bench.parts.translators import Settings
-from clir_bench.parts.translators.local import BEAM, Limits, judge
+from clir_bench.parts.translators import By, Settings
+from clir_bench.parts.translators.local import BEAM, Limits, check_tokenizer, judge
 from clir_bench.parts.translators.pieces import Made
 
 
@@ -29,6 +29,7 @@ class Generator:
         self._target = None if target is None else tokenizer.convert_tokens_to_ids(target)
         if target is not None and self._target in (None, tokenizer.unk_token_id):
             raise ModelError(f"{checkpoint.folder}: its tokenizer has no {target!r}, so it does not translate into English")
+        check_tokenizer(checkpoint.folder, tokenizer)
         tokenizer.model_max_length = 10**9  # or long documents are warned of; they are cut here, and counted
 
     def count(self, pieces: Sequence[str], special: bool) -> list[int]:
@@ -54,14 +55,14 @@ class Generator:
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             raise
-        return [self._made(row[1:], count > limits.input) for row, count in zip(rows, whole, strict=True)]
+        return [self._made(row[1:], count > limits.input, limits.by) for row, count in zip(rows, whole, strict=True)]
 
-    def _made(self, tokens: list[int], truncated: bool) -> Made:
+    def _made(self, tokens: list[int], truncated: bool, by: By) -> Made:
         end = self._beams["eos_token_id"]
         ended = end in tokens
         tokens = tokens[: tokens.index(end)] if ended else tokens
         text = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return judge(text.strip(), tokens, ended, truncated)
+        return judge(text.strip(), tokens, ended, truncated, by)
 
     def _load(self, checkpoint: Checkpoint) -> Any:
         try:
@@ -84,6 +85,7 @@ class Generator:
             "eos_token_id": model.config.eos_token_id,
             "pad_token_id": model.config.pad_token_id,
             "bad_words_ids": own.bad_words_ids,  # Marian's: its padding token is no word
+            "renormalize_logits": own.renormalize_logits,  # Marian's, after that
         }
         model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # what generate fills gaps from: a forced end at the limit would hide that a text was cut off
         return model

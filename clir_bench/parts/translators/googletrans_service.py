@@ -18,7 +18,7 @@ _CODES = {"zh": "zh-cn", "zh-Hant": "zh-tw"}
 class GoogleTrans:
     """The client. The languages are the package's table; it has no Nynorsk."""
 
-    kind, name, texts, characters = "googletrans", "googletrans", 10, 10_000
+    kind, name, server, texts, characters = "googletrans", "googletrans", "translate.googleapis.com", 10, 10_000
 
     def __init__(self) -> None:
         self._package: Any = require("googletrans", "googletrans")
@@ -48,5 +48,5 @@ class GoogleTrans:
 def load(url: str, by: By) -> ServiceTranslator:
     """The translator."""
     if url:
-        raise ModelError(f"googletrans:{url}: googletrans takes no address")
+        raise ModelError("--translator googletrans: it takes no address")
     return ServiceTranslator(GoogleTrans(), by)

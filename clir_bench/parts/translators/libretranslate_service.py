@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
-from clir_bench.errors import ModelError
 from clir_bench.parts.translators import By
-from clir_bench.parts.translators.service import ServiceError, ServiceTranslator, hide, key_refused
+from clir_bench.parts.translators.service import ServiceError, ServiceTranslator, hide, key_refused, plain_address
 
 KEY = "LIBRETRANSLATE_API_KEY"
 TRIES = 6
@@ -21,8 +20,11 @@ BACKOFF = 0.5
 """Seconds of the first pause; each next one is twice as long."""
 TIMEOUT = (15.0, 180.0)
 """Seconds to connect, and for an answer."""
+FIRST_TRIES, FIRST_TIMEOUT = 3, (5.0, 30.0)
+"""Of the first contact, the question for the languages: a server that is not there is told soon."""
 LONGEST_PAUSE = 300.0
 """Seconds that Retry-After may ask for; then the request is tried all the same."""
+_ABOUT_KEY = re.compile(r"api[ _-]?key", re.IGNORECASE)
 _CODES = {"no": ("nb", "no"), "zh": ("zh", "zh-Hans"), "zh-Hant": ("zh-Hant", "zt")}
 
 
@@ -32,11 +34,7 @@ class LibreTranslate:
     kind, texts, characters = "libretranslate", 20, 10_000
 
     def __init__(self, url: str) -> None:
-        place = urlsplit(url if "://" in url else f"http://{url}")
-        if place.scheme not in ("http", "https") or not place.hostname:
-            raise ModelError(f"libretranslate:{url}: name the server, as libretranslate:http://localhost:5000")
-        host = place.hostname + (f":{place.port}" if place.port else "")  # without user, password and query
-        self.name = f"{place.scheme}://{host}{place.path.rstrip('/')}"
+        self.name = self.server = plain_address(url, "--translator libretranslate:ADDRESS", KEY)
         self._key, self._codes = os.environ.get(KEY) or None, None
 
     _codes: set[str] | None
@@ -44,35 +42,36 @@ class LibreTranslate:
     def source(self, language: str) -> str | None:
         """The server's code of a language."""
         if self._codes is None:
-            found = self._send("GET", "/languages", None)
-            rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-            self._codes = {str(row.get("code")) for row in rows if "en" in (row.get("targets") or ["en"])}
+            found = self._send("GET", "/languages", None, FIRST_TRIES, FIRST_TIMEOUT)
+            if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+                raise ServiceError(f"{self.name} answers without languages")
+            self._codes = {str(row.get("code")) for row in found if "en" in (row.get("targets") or ["en"])}
         return next((code for code in _CODES.get(language, (language,)) if code in self._codes), None)
 
     def ask(self, texts: list[str], source: str) -> list[object]:
         """Translate a batch."""
         body: dict[str, Any] = {"q": texts, "source": source, "target": "en", "format": "text"}
-        answer = self._send("POST", "/translate", body | ({"api_key": self._key} if self._key else {}))
+        answer = self._send("POST", "/translate", body | ({"api_key": self._key} if self._key else {}), TRIES, TIMEOUT)
         found = answer.get("translatedText") if isinstance(answer, dict) else None
         if not isinstance(found, list):
             raise ServiceError(f"{self.name} answers without translations")
         return found
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+    def _send(self, method: str, path: str, body: dict[str, Any] | None, tries: int, timeout: tuple[float, float]) -> Any:
         try:
-            with _session() as session:
-                answer = session.request(method, self.name + path, json=body, timeout=TIMEOUT)
-        except requests.RequestException as error:
-            raise ServiceError(f"{self.name}: {_cause(error)}, {TRIES} times") from None
+            with _session(tries) as session:
+                answer = session.request(method, self.name + path, json=body, timeout=timeout)
+        except (requests.RequestException, ValueError) as error:  # ValueError: what urllib3 says of some addresses
+            raise ServiceError(f"{self.name}: {_cause(error, timeout[1])}, {tries} times") from None
         if answer.status_code < 400:
             try:
                 return answer.json()
             except requests.JSONDecodeError:
                 raise ServiceError(f"{self.name} answers with {answer.headers.get('Content-Type', 'something')} that is no JSON") from None
         reason = f"{answer.status_code} {hide(_reason(answer), self._key)}".strip()
-        if answer.status_code in (401, 403):
+        if answer.status_code in (401, 403) or (answer.status_code == 400 and _ABOUT_KEY.search(reason)):
             raise key_refused(self.name, KEY, f"the server answers {reason}")
-        more = f" after {TRIES} tries" if answer.status_code == 429 or answer.status_code >= 500 else ""
+        more = f" after {tries} tries" if answer.status_code == 429 or answer.status_code >= 500 else ""
         raise ServiceError(f"{self.name} answers {reason}{more}", divisible=answer.status_code in (400, 413, 422))
 
 
@@ -87,10 +86,10 @@ class _Patient(Retry):
         return asked if asked is None else min(asked, LONGEST_PAUSE)
 
 
-def _session() -> requests.Session:
+def _session(tries: int) -> requests.Session:
     session = requests.Session()
     retry = _Patient(
-        total=TRIES - 1, backoff_factor=BACKOFF, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "POST"), raise_on_status=False
+        total=tries - 1, backoff_factor=BACKOFF, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "POST"), raise_on_status=False
     )
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -105,10 +104,10 @@ def _reason(answer: requests.Response) -> str:
         return str(answer.reason)
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, seconds: float) -> str:
     text = str(error)
     if isinstance(error, requests.Timeout) or "timed out" in text:
-        return f"no answer within {TIMEOUT[1]:g} s"
+        return f"no answer within {seconds:g} s"
     if "NameResolution" in text or "refused" in text or "unreachable" in text:
         return "the server cannot be reached"
     return "the connection broke"

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from importlib.metadata import version
+from typing import Any, Protocol
 
+import regex
+
+from clir_bench.errors import ModelError
 from clir_bench.parts.checkpoints import Checkpoint
-from clir_bench.parts.translators import By, Translated, TranslatorFacts
+from clir_bench.parts.translators import VERSION, By, Translated, TranslatorFacts
 from clir_bench.parts.translators.pieces import Made, translate_pieces
-from clir_bench.parts.translators.sentences import VERSION, Piece, split_into_pieces
+from clir_bench.parts.translators.sentences import Piece, split_into_pieces
 
 BEAM = 5
 """The paper's."""
@@ -37,6 +41,7 @@ class Engine(Protocol):
     dtype: str
     parameters: int | None
     batch_tokens: int
+    tokenizer: Any
 
     def count(self, pieces: Sequence[str], special: bool) -> list[int]:
         """Source tokens of each piece, with or without the special ones."""
@@ -62,6 +67,7 @@ class LocalTranslator:
     ) -> None:
         self.kind, self.checkpoint, self.engine, self.limits = kind, checkpoint, engine, limits
         self._code_of, self._text_code = code_of, text_code or (lambda _, language: code_of(language))
+        self._special = regex.compile(r"\L<marks>", marks=engine.tokenizer.all_special_tokens)
 
     def identity(self, language: str) -> dict[str, str | int]:
         """All that decides a translation beside the text."""
@@ -72,7 +78,10 @@ class LocalTranslator:
         return facts_of(self.kind, self.checkpoint, self.limits, self.engine.dtype, self.engine.parameters)
 
     def translate(self, texts: Sequence[str], language: str) -> Iterator[Translated]:
-        """Each text once, as soon as it is finished."""
+        """Each text once, as soon as it is finished. Whole documents go in as they are: that is the stock pipeline."""
+        if self.limits.by == "sentences":
+            # Not the tokenizer's split_special_tokens: a Unigram model's own vocabulary has </s>, and finds it all the same.
+            texts = [self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text) for text in texts]
         groups: dict[str | None, list[int]] = {}
         for row, text in enumerate(texts):
             groups.setdefault(self._text_code(text, language), []).append(row)
@@ -93,9 +102,11 @@ class LocalTranslator:
 
 def identity_of(kind: str, checkpoint: Checkpoint, limits: Limits, dtype: str, source: str) -> dict[str, str | int]:
     """All that decides a translation beside the text. Threads, device and batches do not belong to it."""
-    split: dict[str, str | int] = {"piece_tokens": limits.piece, "splitter": VERSION} if limits.piece else {}
+    split: dict[str, str | int] = {"piece_tokens": limits.piece} if limits.piece else {}
+    packages = ("transformers", "ctranslate2") if kind == "nllb-ct2" else ("transformers",)
     return {
         "kind": kind,
+        "translator_version": VERSION,
         "model": checkpoint.key_name,
         "revision": checkpoint.revision,
         "source": source,
@@ -105,6 +116,7 @@ def identity_of(kind: str, checkpoint: Checkpoint, limits: Limits, dtype: str, s
         "max_new_tokens": limits.new,
         "dtype": dtype,
         **split,
+        **{package: ".".join(version(package).split(".")[:2]) for package in packages},
     }
 
 
@@ -124,10 +136,16 @@ def facts_of(kind: str, checkpoint: Checkpoint, limits: Limits, dtype: str, para
     )
 
 
-def judge(text: str, tokens: Sequence[int], ended: bool, truncated: bool) -> Made:
-    """A translation, unless the model did not come to an end."""
-    if ended:
-        return Made(text, None, truncated)
+def check_tokenizer(folder: object, tokenizer: Any) -> None:
+    """Raise ModelError for a tokenizer that makes an unknown character the end of the text: the model would translate only what is before it."""
+    if tokenizer.eos_token_id in tokenizer("a \ue000 b")["input_ids"][:-1]:
+        raise ModelError(f"{folder}: its tokenizer makes of an unknown character {tokenizer.eos_token!r}, the end of the text. Its tokenizer.json is wrong.")
+
+
+def judge(text: str, tokens: Sequence[int], ended: bool, truncated: bool, by: By) -> Made:
+    """A translation. Where the model did not come to an end: a problem, or of a whole document what there is, as the stock pipeline gives it."""
+    if ended or by == "document":
+        return Made(text, None, truncated, not ended)
     last = tuple(tokens[-8:])
     loop = len(last) == 8 and sum(tuple(tokens[i : i + 8]) == last for i in range(len(tokens) - 7)) > 2
     return Made(None, f"cut off at {len(tokens)} tokens{', repeating itself' if loop else ''}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clir_bench.errors import ModelError
 from clir_bench.parts.checkpoints import cannot_load, fetch_checkpoint
-from clir_bench.parts.translators import Settings, require
+from clir_bench.parts.translators import Settings
 from clir_bench.parts.translators.local import SENTENCES, Limits, LocalTranslator
 
 MODEL, PREFIX = "google/madlad400-3b-mt", "<2en> "
@@ -13,16 +13,14 @@ DOCUMENT = Limits("document", None, 1200, 1200)
 
 def load(model: str, revision: str | None, settings: Settings) -> LocalTranslator:
     """MADLAD-400, or a folder of its kind. It finds out the source language itself, so none is unsupported by its name."""
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
     from clir_bench.parts.translators.generation import Generator
 
     checkpoint = fetch_checkpoint(model or MODEL, revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder)
-    except ImportError:
-        require("sentencepiece", "translate")
-        raise
+        # Not T5Tokenizer: it numbers the unknown character 2, T5's own; here 2 is the end of the text.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint.folder)
     except Exception as error:
         raise ModelError(cannot_load(str(checkpoint.folder), None, error)) from error
     if tokenizer.convert_tokens_to_ids(PREFIX.strip()) in (None, tokenizer.unk_token_id):

@@ -8,14 +8,15 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from clir_bench import resources
 from clir_bench.errors import ModelError
 from clir_bench.parts.checkpoints import Checkpoint, cannot_load, fetch_checkpoint
-from clir_bench.parts.translators import Settings, require
-from clir_bench.parts.translators.local import BEAM, SENTENCES, Limits, LocalTranslator, judge
+from clir_bench.parts.translators import By, Settings, require
+from clir_bench.parts.translators.local import BEAM, SENTENCES, Limits, LocalTranslator, check_tokenizer, judge
 from clir_bench.parts.translators.nllb import ENGLISH, MODEL, load_tokenizer, source_of, text_source
 from clir_bench.parts.translators.pieces import Made
 
@@ -47,6 +48,7 @@ class CTranslate2:
         except (RuntimeError, ValueError) as error:
             raise ModelError(cannot_load(str(folder), None, error)) from error
         self.tokenizer = load_tokenizer(Checkpoint(folder, checkpoint.name, checkpoint.revision, checkpoint.licence, checkpoint.local))
+        check_tokenizer(folder, self.tokenizer)
         self.tokenizer.model_max_length = 10**9
         self.dtype: str = self.model.compute_type
         origin = folder / _ORIGIN
@@ -78,13 +80,13 @@ class CTranslate2:
             max_decoding_length=limits.new,
             return_end_token=True,
         )
-        return [self._made(result.hypotheses[0], len(row) > limits.input) for result, row in zip(results, ids, strict=True)]
+        return [self._made(result.hypotheses[0], len(row) > limits.input, limits.by) for result, row in zip(results, ids, strict=True)]
 
-    def _made(self, tokens: list[str], truncated: bool) -> Made:
+    def _made(self, tokens: list[str], truncated: bool, by: By) -> Made:
         ended = tokens[-1:] == [self.tokenizer.eos_token]
         ids = self.tokenizer.convert_tokens_to_ids(tokens[:-1] if ended else tokens)
         text = self.tokenizer.decode(ids[1:], skip_special_tokens=True, clean_up_tokenization_spaces=False)  # the first is the language
-        return judge(text.strip(), ids, ended, truncated)
+        return judge(text.strip(), ids, ended, truncated, by)
 
 
 def convert(checkpoint: Checkpoint) -> Path:
@@ -92,7 +94,7 @@ def convert(checkpoint: Checkpoint) -> Path:
     from filelock import FileLock
 
     shelf = resources.cache_dir() / "ct2"
-    key = hashlib.sha256(json.dumps([checkpoint.key_name, checkpoint.revision]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(json.dumps([checkpoint.key_name, checkpoint.revision, version("ctranslate2")]).encode()).hexdigest()[:24]
     folder = shelf / key
     shelf.mkdir(parents=True, exist_ok=True)
     with FileLock(shelf / f"{key}.lock"):

@@ -9,8 +9,6 @@ from clir_bench.parts.memory import out_of_memory
 from clir_bench.parts.translators import Translated
 from clir_bench.parts.translators.sentences import Measure, Piece, has_letters, join_pieces
 
-_WINDOW = 32  # batches' worth of texts that are split and sorted together: what is finished comes in instalments, not all at the end
-
 
 class Made(NamedTuple):
     """What became of a piece."""
@@ -18,6 +16,7 @@ class Made(NamedTuple):
     text: str | None
     problem: str | None = None
     truncated: bool = False
+    cut: bool = False
 
 
 def translate_pieces(
@@ -27,11 +26,15 @@ def translate_pieces(
     make: Callable[[list[str]], list[Made]],
     budget: int,
     rows: int = 256,
+    window: int = 32,
 ) -> Iterator[Translated]:
-    """Each text once, longest first. ``budget`` bounds rows times the longest of a batch, in units of ``measure``; halved when memory runs out."""
+    """Each text once, longest first. ``budget`` bounds rows times the longest of a batch, in units of ``measure``; halved when memory runs out.
+
+    ``window`` batches' worth of texts are split and sorted together: what is finished comes in instalments, not all at the end.
+    """
     made: dict[str, Made] = {}
-    for window in _windows(texts, _WINDOW * budget):
-        pieces = dict(zip(window, split([texts[i] for i in window]), strict=True))
+    for held in _windows(texts, window * budget):
+        pieces = dict(zip(held, split([texts[i] for i in held]), strict=True))
         waiting = {row: {piece.text for piece in found if piece.text not in made} for row, found in pieces.items()}
         missing = sorted({text for found in waiting.values() for text in found})
         made.update({text: Made(text) for text in missing if not has_letters(text)})
@@ -71,7 +74,8 @@ def _assemble(row: int, pieces: Sequence[Piece], made: dict[str, Made]) -> Trans
     if failed is not None:
         where = f"piece {failed + 1} of {len(results)}: " if len(results) > 1 else ""
         return Translated(row, None, f"{where}{results[failed].problem}")
-    return Translated(row, join_pieces(pieces, [result.text or "" for result in results]), None, any(result.truncated for result in results))
+    text = join_pieces(pieces, [result.text or "" for result in results])
+    return Translated(row, text, None, any(result.truncated for result in results), any(result.cut for result in results))
 
 
 def _make_halving(make: Callable[[list[str]], list[Made]], batch: list[str]) -> tuple[list[Made], int]:

@@ -12,14 +12,12 @@ from typing import NamedTuple
 import regex
 
 Measure = Callable[[Sequence[str]], list[int]]
-VERSION = 1
-"""Part of every identity: another division is another translation."""
 
-_CLOSING = r"""["'”’»›）)\]」』】]*"""
+_CLOSING = r"""["'”’»›）)\]」』】]{0,8}"""  # bounded, for it is looked for behind every sign
 _SENTENCE = regex.compile(rf"(?<=[.!?…؟।॥]{_CLOSING})\s+|(?<=[。！？]{_CLOSING})\s*(?<!^)(?=[^。！？\s\"'”’»›）)\]」』】])|(?<=[।॥؟])\s*(?=[^।॥؟\s])")
 _CLAUSE = regex.compile(r"(?<=[,;:،؛])\s+|(?<=[，、；：])\s*(?=\S)")
 _SPACE = regex.compile(r"\s+")
-_PARAGRAPH = regex.compile(r"(\s*\n\s*)")
+_PARAGRAPH = regex.compile(r"((?<!\s)\s*\n\s*)")
 _LETTER = regex.compile(r"\p{L}")
 Span = tuple[int, int]
 """Start and end in a text."""
