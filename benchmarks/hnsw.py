@@ -26,8 +26,9 @@ from clir_bench.collection import Ranking
 from clir_bench.latency import LatencyRow, measure_latency
 from clir_bench.parts.cache import Cached
 from clir_bench.parts.encoder import SentenceEncoder
-from clir_bench.parts.exact import Exact, fast_bfloat16
+from clir_bench.parts.exact import Exact
 from clir_bench.parts.hnsw import Hnsw
+from clir_bench.parts.linear import fast_bfloat16
 from clir_bench.resources import cache_dir
 from clir_bench.sources import open_task
 

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification, XLMRobertaTokenizerFast
 
 from clir_bench.parts.cross_encoder import CrossEncoderScorer
-from clir_bench.parts.exact import fast_bfloat16
+from clir_bench.parts.linear import fast_bfloat16
 from clir_bench.sources import open_task
 
 BASE = "CrossEncoder.rank, a query at a time"

@@ -51,7 +51,7 @@ def main() -> None:
     o = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["CLIR_BENCH_CACHE"] = f"{place}/cache"
-        from clir_bench.parts.exact import fast_bfloat16
+        from clir_bench.parts.linear import fast_bfloat16
         from clir_bench.parts.translators import load_translator
         from clir_bench.parts.translators.local import LocalTranslator
 

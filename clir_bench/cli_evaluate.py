@@ -127,7 +127,7 @@ class _Job(NamedTuple):
 def _evaluate(o: argparse.Namespace) -> int:
     from clir_bench import views
     from clir_bench.assemble import Assembled, build
-    from clir_bench.english import english_texts, refuse_english
+    from clir_bench.english import english_texts, open_translator, refuse_english
     from clir_bench.errors import ModelError, TaskError
     from clir_bench.evaluate import evaluate, settle_track
     from clir_bench.runs import save_run
@@ -161,13 +161,14 @@ def _evaluate(o: argparse.Namespace) -> int:
         assembled(system, task.depth)
     for task in missing:
         building.build_task(task, options)
-    written = []
+    written, translator = [], None
     for job in jobs if jobs is not None else _plan(o, names, runtime):
         c, n = job.collection, len(job.pairs or job.collection.pairs)
         asked = c if job.pairs is None else c.restrict(job.pairs)
         say(f"task {job.task.name} v{job.task.version}: {len(c.pool):,} documents, {len(asked.queries):,} queries, {n} of {len(c.pairs)} pairs")
         ready = assembled(job.system, job.task.depth)
-        documents, queries = english_texts(job.task, asked, job.system, runtime, say)
+        translator = translator or open_translator(job.system, runtime)  # the same of all jobs, loaded once
+        documents, queries = english_texts(job.task, asked, job.system, translator, runtime, say)
         command = shlex.join(["clir-bench", *sys.argv[1:]])
         result = evaluate(job.task, c, ready, track=o.track, pairs=job.pairs, documents=documents, queries=queries, command=command)
         write_submission(result.submission, job.path, overwrite=o.overwrite)

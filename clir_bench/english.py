@@ -29,8 +29,25 @@ def refuse_english(task: Task, system: System) -> None:
         raise TaskError(f"task {task.name} has documents = {', '.join(task.documents)}, so --documents english does not apply")
 
 
+def open_translator(system: System, runtime: Runtime) -> Translator | None:
+    """The system's translator, loaded; None where it has none. Raises ModelError, MissingExtra."""
+    if system.translator is None:
+        return None
+    from clir_bench.parts.translators import load_translator
+
+    return load_translator(
+        system.translator,
+        by=system.translate_by,
+        device=runtime.device,
+        threads=runtime.threads,
+        batch_tokens=runtime.batch_tokens,
+        dtype=system.translate_dtype,
+        progress=runtime.progress,
+    )
+
+
 def english_texts(
-    task: Task, collection: Collection, system: System, runtime: Runtime, say: Callable[[str], None]
+    task: Task, collection: Collection, system: System, translator: Translator | None, runtime: Runtime, say: Callable[[str], None]
 ) -> tuple[Translation | None, Translation | None]:
     """What stands for the documents and for the queries; None where the originals do.
 
@@ -42,18 +59,7 @@ def english_texts(
     if system.documents == "english" and system.translator is None:
         own = TranslateStage(kind="translate", texts="documents", source=f"English texts of the collection {task.name}")
         documents = Translation(open_english(task), own)
-    if system.translator is not None:
-        from clir_bench.parts.translators import load_translator
-
-        translator = load_translator(
-            system.translator,
-            by=system.translate_by,
-            device=runtime.device,
-            threads=runtime.threads,
-            batch_tokens=runtime.batch_tokens,
-            dtype=system.translate_dtype,
-            progress=runtime.progress,
-        )
+    if translator is not None:
         if system.documents == "english":
             documents = _translated(task, collection, translator, system, runtime, "documents", say)
         if system.queries == "english":

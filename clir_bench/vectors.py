@@ -15,6 +15,8 @@ from clir_bench.errors import ModelError
 from clir_bench.progress import bar
 
 Role = Literal["query", "document"]
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+"""The names SentenceTransformer.encode_document looks for, in its order."""
 
 
 class Batch(NamedTuple):

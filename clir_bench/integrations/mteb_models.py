@@ -19,7 +19,7 @@ import torch
 from clir_bench.collection import FloatArray
 from clir_bench.errors import MissingExtra, ModelError
 from clir_bench.integrations.mteb import _READS_SUBSET, _dense, task_class
-from clir_bench.vectors import Batch, EncoderFacts, Role, gather
+from clir_bench.vectors import DOCUMENT_PROMPTS, Batch, EncoderFacts, Role, gather
 
 try:
     import datasets
@@ -33,7 +33,6 @@ except ImportError as error:
     raise MissingExtra("mteb", "mteb") from error
 
 _CHUNK = 512
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names SentenceTransformer.encode_document looks for, in its order
 _PROMPT_TYPES = {"query": PromptType.query, "document": PromptType.document}
 _LOADERS = {  # sentence-transformers with prompts, all of them, as read in mteb 2.26
     "mteb.models.sentence_transformer_wrapper.SentenceTransformerEncoderWrapper",
@@ -171,7 +170,7 @@ class MtebEncoder:
         if chosen := model.get_prompt_name(self._task, kind):
             return str((model.model_prompts or {})[chosen] or "")
         own: Mapping[str, str] = getattr(model.model, "prompts", None) or {}
-        return next((own[name] or "" for name in (("query",) if role == "query" else _DOCUMENT_PROMPTS) if name in own), "")
+        return next((own[name] or "" for name in (("query",) if role == "query" else DOCUMENT_PROMPTS) if name in own), "")
 
     def _vectors(self, texts: Sequence[str], role: Role) -> FloatArray:
         content = {"id": [str(i) for i in range(len(texts))], "text": list(texts), **({"title": [""] * len(texts)} if role == "document" else {})}

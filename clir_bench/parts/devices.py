@@ -154,11 +154,6 @@ def parse_devices(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def count_processes(devices: Sequence[str]) -> int:
-    """How many workers devices stand for, none of them for none."""
-    return len(parse_devices(",".join(devices))) if devices else 0
-
-
 class _Worker(NamedTuple):
     device: str
     process: BaseProcess

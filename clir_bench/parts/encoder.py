@@ -23,18 +23,17 @@ from transformers.utils import logging as transformers_logging
 from clir_bench.collection import FloatArray, IntArray
 from clir_bench.errors import ModelError
 from clir_bench.parts.checkpoints import cannot_load, known_revision, model_licence, refuse_adapter, snapshot_folder, weights_bytes
-from clir_bench.parts.linear import use_fast_linear
+from clir_bench.parts.linear import fast_bfloat16, use_fast_linear
 from clir_bench.parts.loading import guarded
 from clir_bench.parts.memory import out_of_memory
 from clir_bench.parts.model_kinds import refuse_lost_activations, refuse_other_kinds, refuse_other_similarity
 from clir_bench.parts.nomic_moe import register as register_nomic_moe
 from clir_bench.progress import bar
-from clir_bench.vectors import Batch, EncoderFacts, Role, gather
+from clir_bench.vectors import DOCUMENT_PROMPTS, Batch, EncoderFacts, Role, gather
 
 Features = dict[str, Any]
 """What a tokeniser makes of a batch: tensors [rows, longest] and what else the model's modules read."""
 
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names SentenceTransformer.encode_document looks for, in its order
 _ROW_LIMIT = 1024
 
 
@@ -87,7 +86,7 @@ class SentenceEncoder:
         _set_length(self.model, self.max_tokens, shorter_stay=max_tokens is None)
         self.prompts: dict[Role, str] = {
             "query": self._own_prompt(("query",)) if query_prompt is None else query_prompt,
-            "document": self._own_prompt(_DOCUMENT_PROMPTS) if document_prompt is None else document_prompt,
+            "document": self._own_prompt(DOCUMENT_PROMPTS) if document_prompt is None else document_prompt,
         }
         for module in list(self.model)[1:]:
             module.float()
@@ -247,8 +246,7 @@ def best_dtype(device: str | torch.device | None) -> Literal["bfloat16", "float3
     device = torch.device(device or get_device_name())
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    fast = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-    return "bfloat16" if fast else "float32"
+    return "bfloat16" if device.type == "cpu" and fast_bfloat16() else "float32"
 
 
 def _load(model: str, revision: str | None, protocol: str, dtype: str, device: str | None, progress: bool) -> SentenceTransformer:

@@ -29,11 +29,6 @@ _KERNEL_PAYS = 5_000_000  # scores; below this, numba's start-up costs more than
 _COLUMNS, _SCORES = 32768, 6_000_000  # a block: documents, scores in all
 
 
-def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in units of their own (AMX or AVX512-BF16)."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-
-
 Product = Literal["numpy", "torch", "bfloat16"]
 
 

@@ -23,6 +23,7 @@ from requests.auth import AuthBase
 
 from clir_bench.collection import FloatArray
 from clir_bench.errors import ModelError
+from clir_bench.network import cause_of
 
 Body = Mapping[str, str | int | list[str]]
 TRIES = 6
@@ -78,7 +79,7 @@ class Connection:
                     return answer
                 pause = _retry_after(answer) or pause
             except requests.RequestException as error:
-                cause = _cause(error, self._timeout)
+                cause = cause_of(error, self._timeout[1])
                 if isinstance(error, requests.Timeout) and attempt == _SLOW_TRIES:
                     break
             if attempt == tries or stop.wait(pause):
@@ -185,13 +186,3 @@ def parse_json(answer: requests.Response) -> object:
         return answer.json()
     except (ValueError, RecursionError):  # nested by the thousand, too, is not what was asked for
         return None
-
-
-def _cause(error: requests.RequestException, timeout: tuple[float, float]) -> str:
-    """Why no answer came, in words; the error's own text may hold what it was sent with."""
-    text = str(error)
-    if isinstance(error, requests.Timeout) or "timed out" in text:
-        return f"no answer within {timeout[1]:g} s"
-    if "NameResolution" in text or "getaddrinfo" in text:
-        return "no such host, or no network"
-    return "the server cannot be reached" if "refused" in text or "unreachable" in text else "the connection broke"

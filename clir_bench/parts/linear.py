@@ -1,4 +1,4 @@
-"""Linear layers by oneDNN on processors where torch's default float32 product (MKL) is slow."""
+"""What this processor multiplies fast: linear layers by oneDNN where torch's default float32 product (MKL) is slow, and bfloat16."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def use_fast_linear(model: torch.nn.Module) -> bool:
     for layer in layers:
         layer.forward = partial(_linear, layer)  # type: ignore[method-assign]
     return bool(layers)
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in units of their own (AMX or AVX512-BF16)."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _linear(layer: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ from urllib3.util import Retry
 
 from clir_bench.errors import DownloadError
 from clir_bench.files import replacing
+from clir_bench.network import cause_of
 from clir_bench.progress import bar
 from clir_bench.task_records import Download
 
@@ -116,7 +117,7 @@ class Downloads:
             try:
                 requests.head(at_hub(file.url), timeout=TIMEOUT[0], allow_redirects=False).close()
             except requests.RequestException as error:
-                return f"{file.url}: {cause_of(error)}"
+                return f"{file.url}: {cause_of(error, TIMEOUT[1])}"
         return None
 
     def drop(self, file: Download) -> None:
@@ -172,7 +173,7 @@ class Downloads:
                                 out.write(chunk)
                                 shown.update(len(chunk))
                     except (requests.RequestException, HTTPError) as error:
-                        cause = cause_of(error)
+                        cause = cause_of(error, TIMEOUT[1])
                 size, whole = part.stat().st_size, stated.bytes or file.bytes
                 if size == whole or (whole is None and not cause):
                     return stated
@@ -191,7 +192,7 @@ class Downloads:
         try:
             answer = self.session.get(at_hub(url), headers=headers, stream=True, timeout=TIMEOUT)
         except requests.RequestException as error:
-            raise DownloadError(f"{url}: {cause_of(error)}. Try again later, or give the file by --source-dir.") from error
+            raise DownloadError(f"{url}: {cause_of(error, TIMEOUT[1])}. Try again later, or give the file by --source-dir.") from error
         if answer.status_code >= 400 and answer.status_code != 416:
             answer.close()
             more = f" after {TRIES} tries" if answer.status_code in _RETRIED else ""
@@ -268,18 +269,6 @@ def _check_size(file: Download, path: Path) -> None:
 
 def _changed(file: Download, found: str, stated: str) -> str:
     return f"{file.url} {found}, but the task states {stated}. The file was replaced: if that is meant, the task needs a new version."
-
-
-def cause_of(error: Exception) -> str:
-    """Why no answer came, in words."""
-    text = str(error)
-    if isinstance(error, requests.Timeout) or "timed out" in text:
-        return f"no answer within {TIMEOUT[1]:g} s"
-    if "NameResolution" in text or "getaddrinfo" in text:
-        return "no such host, or no network"
-    if "refused" in text or "unreachable" in text:
-        return "the server cannot be reached"
-    return "the connection broke"
 
 
 def disk_error(error: OSError, path: Path, needed: int | None) -> DownloadError:

@@ -20,6 +20,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from clir_bench.errors import DownloadError
+from clir_bench.network import cause_of
 from clir_bench.sources import download
 from clir_bench.sources.download import TRIES, Stated, at_hub, new_session, stated_by
 from clir_bench.task_records import Download
@@ -92,7 +93,7 @@ class RemoteRanges:
                     self._refuse(answer)
                     body = answer.content
             except (requests.RequestException, HTTPError) as error:
-                cause = download.cause_of(error)
+                cause = cause_of(error, download.TIMEOUT[1])
                 continue
             if len(body) == end - start:
                 return body
@@ -108,7 +109,7 @@ class RemoteRanges:
             try:
                 answer = self.session.get(at_hub(self.file.url), headers={"Range": "bytes=0-0"}, timeout=download.TIMEOUT, stream=True)
             except requests.RequestException as error:
-                raise DownloadError(f"{self.file.url}: {download.cause_of(error)}. Try again later, or give the file by --source-dir.") from error
+                raise DownloadError(f"{self.file.url}: {cause_of(error, download.TIMEOUT[1])}. Try again later, or give the file by --source-dir.") from error
             with answer:
                 if not any("X-Linked-Etag" in hop.headers for hop in answer.history):
                     self._refuse(answer)

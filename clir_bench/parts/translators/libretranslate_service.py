@@ -11,6 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
+from clir_bench.network import cause_of
 from clir_bench.parts.translators import By
 from clir_bench.parts.translators.service import ServiceError, ServiceTranslator, hide, key_refused, plain_address
 
@@ -62,7 +63,7 @@ class LibreTranslate:
             with _session(tries) as session:
                 answer = session.request(method, self.name + path, json=body, timeout=timeout)
         except (requests.RequestException, ValueError) as error:  # ValueError: what urllib3 says of some addresses
-            raise ServiceError(f"{self.name}: {_cause(error, timeout[1])}, {tries} times") from None
+            raise ServiceError(f"{self.name}: {cause_of(error, timeout[1])}, {tries} times") from None
         if answer.status_code < 400:
             try:
                 return answer.json()
@@ -102,12 +103,3 @@ def _reason(answer: requests.Response) -> str:
         return str(answer.json()["error"])[:200]
     except (requests.JSONDecodeError, KeyError, TypeError):
         return str(answer.reason)
-
-
-def _cause(error: Exception, seconds: float) -> str:
-    text = str(error)
-    if isinstance(error, requests.Timeout) or "timed out" in text:
-        return f"no answer within {seconds:g} s"
-    if "NameResolution" in text or "refused" in text or "unreachable" in text:
-        return "the server cannot be reached"
-    return "the connection broke"
