@@ -130,6 +130,7 @@ def _evaluate(o: argparse.Namespace) -> int:
     from clir_bench.english import english_texts, open_translator, refuse_english
     from clir_bench.errors import ModelError, TaskError
     from clir_bench.evaluate import evaluate, settle_track
+    from clir_bench.layout import layout_of, write_layout
     from clir_bench.runs import save_run
     from clir_bench.sources import DATA_SETS, building, known_tasks
     from clir_bench.submission import to_json, write_submission
@@ -172,6 +173,7 @@ def _evaluate(o: argparse.Namespace) -> int:
         command = shlex.join(["clir-bench", *sys.argv[1:]])
         result = evaluate(job.task, c, ready, track=o.track, pairs=job.pairs, documents=documents, queries=queries, command=command)
         write_submission(result.submission, job.path, overwrite=o.overwrite)
+        write_layout(layout_of(job.task.name, job.task.version, c), Path(o.output))
         written.append((job.path, result.submission))
         if o.save_run:
             save_run(Path(o.save_run), result, job.name)
