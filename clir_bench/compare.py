@@ -1,76 +1,174 @@
-"""Two submissions on the same queries: paired differences."""
+"""Two submissions on the same queries: paired differences, what each is worth, and what they are worth together."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import binomtest
 
+from clir_bench import significance as sig
 from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
-from clir_bench.measures import GoldRanks, parse_measure, values
+from clir_bench.layout import Layout, fits
+from clir_bench.measures import parse_measure, values
 from clir_bench.submission import Submission
+
+LEVEL = 0.95
+"""Of every interval; a test is significant below 1 - LEVEL, and a difference detectable that is found with a power of 80 %."""
+FLIPS = 10_000
+
+
+class Interval(NamedTuple):
+    """From low to high."""
+
+    low: float
+    high: float
 
 
 class PairDifference(NamedTuple):
-    """B against A in one pair; ``p`` is the exact McNemar test's (two-sided, binomial on the queries that disagree), None where it does not apply."""
+    """B against A in one pair.
+
+    ``p``: the exact McNemar test's where all values are 0 or 1 (two-sided, binomial on the queries that disagree), else that of 10,000 sign flips.
+    ``significant``: after Benjamini and Hochberg over the pairs compared. ``detectable``: the smallest true difference found with 80 % power at this
+    rate of disagreement, uncorrected; None where no query disagrees.
+    """
 
     pair: Pair
     n: int
     a: float
     b: float
+    a_interval: Interval
+    b_interval: Interval
     difference: float
     only_a: int
     only_b: int
-    p: float | None
+    p: float
+    significant: bool
+    detectable: float | None
+
+
+class Overall(NamedTuple):
+    """The difference of the macro means, with topics flipped and resampled whole.
+
+    ``more_topics``: how many more would find this difference with 80 % power, ``more_queries`` the evaluated queries those have; 0 where it is found
+    already, None where there is no difference to find.
+    """
+
+    topics: int
+    a_interval: Interval
+    b_interval: Interval
+    interval: Interval
+    p: float
+    detectable: float | None
+    more_topics: int | None
+    more_queries: int | None
 
 
 class Comparison(NamedTuple):
-    """All pairs both have; means are macro means over those."""
+    """All pairs both have; means are macro means over those. Without a layout nothing says which queries are one question, and ``overall`` is None."""
 
     measure: str
     exact_test: bool
     rows: tuple[PairDifference, ...]
+    queries: int
     mean_a: float
     mean_b: float
     wins: int
     ties: int
     losses: int
+    significant_wins: int
+    significant_losses: int
+    overall: Overall | None
 
 
-def compare(a: Submission, b: Submission, measure: str = "R@10") -> Comparison:
-    """Paired comparison on the pairs both have. Raises SubmissionError unless both saw the same collection and carry gold ranks."""
+def compare(a: Submission, b: Submission, measure: str = "R@10", layout: Layout | None = None) -> Comparison:
+    """Paired comparison on the pairs both have. Raises SubmissionError unless both saw the same collection, carry gold ranks and fit the layout."""
+    kind = parse_measure(measure)
     mine, theirs = ((t.name, t.version, t.fingerprint) for t in (a.task, b.task))
     if (a.task.track == "oracle") != (b.task.track == "oracle"):
         raise SubmissionError(f"A is of track {a.task.track}, B of {b.task.track}: the oracle track is compared with itself only")
     if mine != theirs or a.task.fingerprint is None:
         raise SubmissionError(f"A is of task {mine}, B of {theirs}: only the same collection (by its fingerprint) can be compared")
-    ranks_a, ranks_b = a.ranks(), b.ranks()
-    common = [pair for pair in ranks_a.pairs if pair in set(ranks_b.pairs)]
-    if not common:
-        raise SubmissionError("A and B have no pair in common")
-    kind = parse_measure(measure)
     if kind.k > a.task.depth or (a.task.track == "oracle" and kind.kind in ("R", "Success") and kind.k >= a.task.depth):
         raise SubmissionError(f"{measure} cannot be compared at depth {a.task.depth} on track {a.task.track}: the submissions say nothing of it")
-    value_a, value_b = values(kind, ranks_a), values(kind, ranks_b)
-    hit_or_miss = bool(np.isin(value_a, (0, 1)).all() and np.isin(value_b, (0, 1)).all())
-    rows = []
-    for pair in common:
-        x, y = _of_pair(ranks_a, value_a, pair), _of_pair(ranks_b, value_b, pair)
-        if len(x) != len(y):
-            raise SubmissionError(f"{pair}: A has {len(x)} evaluated queries, B {len(y)}, though the fingerprints are equal")
-        only_a, only_b = int((x > y).sum()), int((y > x).sum())
-        p = float(binomtest(only_b, only_a + only_b).pvalue) if hit_or_miss and only_a + only_b else 1.0 if hit_or_miss else None
-        rows.append(PairDifference(pair, len(x), float(x.mean()), float(y.mean()), float((y - x).mean()), only_a, only_b, p))
+    ranks_a, ranks_b = a.ranks(), b.ranks()
+    common = sorted(set(ranks_a.pairs) & set(ranks_b.pairs))
+    if not common:
+        raise SubmissionError("A and B have no pair in common")
+    (rows_a, pair), (rows_b, pair_b) = (_among(common, ranks.pairs, ranks.pair) for ranks in (ranks_a, ranks_b))
+    x, y = values(kind, ranks_a)[rows_a], values(kind, ranks_b)[rows_b]
+    n, n_b = np.bincount(pair), np.bincount(pair_b)
+    if problems := [f"{p}: A has {i} evaluated queries, B {j}" for p, i, j in zip(common, n, n_b, strict=True) if i != j]:
+        raise SubmissionError.of("the fingerprints are equal, but the queries are not", problems)
+    hit_or_miss = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
+    rows = _rows(common, n, pair, x, y, hit_or_miss)
     signs = np.sign([row.difference for row in rows])
+    found = signs[[row.significant for row in rows]]
+    overall = None
+    if layout is not None:
+        if problems := fits(layout, zip(common, n.tolist(), strict=True)):
+            raise SubmissionError.of(f"the layout of {layout.task} v{layout.version} does not fit the submissions", problems)
+        overall = _overall(x, y, pair, layout.topic[_among(common, layout.pairs, layout.pair)[0]])
     return Comparison(
-        measure, hit_or_miss, tuple(rows), float(np.mean([r.a for r in rows])), float(np.mean([r.b for r in rows])),
-        int((signs > 0).sum()), int((signs == 0).sum()), int((signs < 0).sum()),
+        measure, hit_or_miss, rows, len(x), float(np.mean([r.a for r in rows])), float(np.mean([r.b for r in rows])),
+        int((signs > 0).sum()), int((signs == 0).sum()), int((signs < 0).sum()), int((found > 0).sum()), int((found < 0).sum()), overall,
     )  # fmt: skip
 
 
-def _of_pair(ranks: GoldRanks, value: npt.NDArray[np.float64], pair: Pair) -> npt.NDArray[np.float64]:
-    mine: npt.NDArray[np.float64] = value[ranks.pair == ranks.pairs.index(pair)]
-    return mine
+def as_record(result: Comparison) -> dict[str, object]:
+    """The comparison as JSON holds it: a pair is ``en-zh``, an interval ``[low, high]``."""
+    rows = [{**row._asdict(), "pair": str(row.pair)} for row in result.rows]
+    return {**result._asdict(), "rows": rows, "overall": result.overall._asdict() if result.overall else None}
+
+
+def _rows(common: Sequence[Pair], n: sig.Ints, pair: sig.Ints, x: sig.Floats, y: sig.Floats, hit_or_miss: bool) -> tuple[PairDifference, ...]:
+    count, difference = len(common), y - x
+    only_a, only_b = (np.bincount(pair, better, count).astype(int) for better in (x > y, y > x))
+    p = sig.mcnemar(only_a, only_b) if hit_or_miss else sig.sign_flip_by_pair(difference, pair, count, FLIPS)
+    significant = sig.benjamini_hochberg(p, 1 - LEVEL)
+    mean = np.bincount(pair, difference, count) / n
+    detectable = sig.detectable_difference(sig.paired_se(np.bincount(pair, difference**2, count) / n, n), 1 - LEVEL)
+    (a, low_a, high_a), (b, low_b, high_b) = (_means(pair, value, n) for value in (x, y))
+    return tuple(
+        PairDifference(
+            common[i], int(n[i]), float(a[i]), float(b[i]), Interval(float(low_a[i]), float(high_a[i])), Interval(float(low_b[i]), float(high_b[i])),
+            float(mean[i]), int(only_a[i]), int(only_b[i]), float(p[i]), bool(significant[i]), float(detectable[i]) or None,
+        )
+        for i in range(count)
+    )  # fmt: skip
+
+
+def _means(pair: sig.Ints, value: sig.Floats, n: sig.Ints) -> tuple[sig.Floats, sig.Floats, sig.Floats]:
+    """The mean of each pair and its interval."""
+    total, squares = np.bincount(pair, value, len(n)), np.bincount(pair, value * value, len(n))
+    return total / n, *sig.mean_interval(n, total, squares, LEVEL)
+
+
+def _overall(x: sig.Floats, y: sig.Floats, pair: sig.Ints, topic: sig.Ints) -> Overall:
+    by_topic = sig.topic_sums([x, y], pair, topic)
+    topics = by_topic.sums.shape[1]
+    difference = by_topic.sums[1] - by_topic.sums[0]
+    resampled = sig.resampled_scores(by_topic.scores, by_topic.centred)
+    low, high = sig.percentile_interval(np.column_stack([resampled, resampled[:, 1] - resampled[:, 0]]), LEVEL)
+    of_a, of_b, between = (Interval(float(i), float(j)) for i, j in zip(low, high, strict=True))
+    error = sig.topic_se(by_topic.centred[1] - by_topic.centred[0])
+    p = float(sig.sign_flip(difference, FLIPS))
+    more = 0.0 if p <= 1 - LEVEL else float(sig.more_queries(difference.sum(), error, topics, 1 - LEVEL))
+    needed = int(more) if math.isfinite(more) else None
+    return Overall(
+        topics, _possible(of_a), _possible(of_b), between, p, float(sig.detectable_difference(error, 1 - LEVEL)) or None,
+        needed, None if needed is None else math.ceil(needed * len(x) / topics),
+    )  # fmt: skip
+
+
+def _possible(interval: Interval) -> Interval:
+    return Interval(max(0.0, interval.low), min(1.0, interval.high))
+
+
+def _among(common: Sequence[Pair], pairs: Sequence[Pair], pair: sig.Ints) -> tuple[sig.Ints, sig.Ints]:
+    """The evaluated queries of the pairs in ``common``, and the number of each one's pair there."""
+    number = np.array([common.index(p) if p in common else -1 for p in pairs])[pair]
+    rows = np.flatnonzero(number >= 0)
+    return rows, number[rows]

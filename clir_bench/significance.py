@@ -1,0 +1,252 @@
+"""What a difference is worth: intervals, paired tests, tiers. Arrays in, arrays out; the same seed gives the same numbers every time.
+
+A *selection* is the evaluated queries of some pairs. Its score is the macro mean: a query of pair p weighs 1 / (pairs * queries of p). The same question
+is asked in several languages, so what is flipped and resampled is the *topic*, with all its queries in all pairs at once (``topic_sums``). Formulas
+and their limits stand in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import bdtr, ndtr, ndtri
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.integer]
+Bools = npt.NDArray[np.bool_]
+Interval = tuple[Floats, Floats]
+
+_BLOCK = 2_000_000  # numbers of a resampling block: about 50 MB, whatever the number of topics
+_TIE = 1e-6  # resampled scores nearer than this share a rank: a third of what one query weighs in the largest selection there is
+
+
+class TopicSums(NamedTuple):
+    """The scores of systems on a selection, split by topic.
+
+    ``scores`` [systems]; ``sums`` [systems, topics], whose rows add up to the scores; ``centred`` alike, of the values less the mean of their pair, so that
+    rows add up to 0 and topics may be drawn again without strata; ``unit``: what one query weighs on average.
+    """
+
+    scores: Floats
+    sums: Floats
+    centred: Floats
+    unit: float
+
+
+def topic_sums(rows: Iterable[Floats], pair: Ints, topic: Ints) -> TopicSums:
+    """The topic sums of a selection. ``rows``: the values of each system, [evaluated]; one at a time, so that not all need be in memory.
+
+    ``pair`` and ``topic`` [evaluated] are numbers; those that do not occur are no part of the selection.
+    """
+    pairs, p = np.unique(pair, return_inverse=True)
+    topics, t = np.unique(topic, return_inverse=True)
+    n = np.bincount(p)
+    weight = 1 / (len(pairs) * n[p])
+    sums, means = [], []
+    for row in rows:
+        sums.append(np.bincount(t, weight * row, len(topics)))
+        means.append(np.bincount(p, row) / n)
+    share = np.bincount(p * len(topics) + t, weight, len(pairs) * len(topics)).reshape(len(pairs), len(topics))
+    total = np.array(sums, np.float64).reshape(-1, len(topics))
+    return TopicSums(total.sum(1), total, total - np.array(means).reshape(-1, len(pairs)) @ share, 1 / max(1, len(pair)))
+
+
+def join(parts: Sequence[TopicSums]) -> TopicSums:
+    """Several data sets as one selection, each with an equal weight: the same systems in the same order, topics side by side."""
+    k = len(parts)
+    return TopicSums(
+        np.mean([part.scores for part in parts], axis=0),
+        np.concatenate([part.sums for part in parts], axis=1) / k,
+        np.concatenate([part.centred for part in parts], axis=1) / k,
+        1 / sum(1 / part.unit for part in parts),
+    )
+
+
+def wilson(hits: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> Interval:
+    """Wilson's interval of a share of 0/1 values (Wilson 1927)."""
+    x, m, z = np.asarray(hits, float), np.asarray(n, float), _two_sided(1 - level)
+    centre, half = (x + z * z / 2) / (m + z * z), z / (m + z * z) * np.sqrt(x * (m - x) / m + z * z / 4)
+    return np.where(x <= 0, 0.0, np.maximum(centre - half, 0)), np.where(x >= m, 1.0, np.minimum(centre + half, 1))
+
+
+def mean_interval(n: npt.ArrayLike, total: npt.ArrayLike, squares: npt.ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of a mean of independent values in [0, 1] from count, sum and sum of squares: Wilson's if all are 0 or 1, else the normal one.
+
+    NaN where ``squares`` is NaN (a claimed mean); all of [0, 1] for a single value between them.
+    """
+    m, s, ss = (np.asarray(x, float) for x in (n, total, squares))
+    mean = s / m
+    variance = np.where(m > 1, np.maximum(ss - s * mean, 0) / np.maximum(m - 1, 1), np.inf)
+    half = _two_sided(1 - level) * np.sqrt(variance / m)
+    binary = np.abs(s - ss) <= 1e-9 * m
+    low, high = wilson(np.clip(np.round(s), 0, m), m, level)
+    return np.where(binary, low, np.clip(mean - half, 0, 1)), np.where(binary, high, np.clip(mean + half, 0, 1))
+
+
+def topic_interval(scores: Floats, centred: Floats, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Interval of each system's score [systems], topics resampled; within [0, 1]."""
+    low, high = percentile_interval(resampled_scores(scores, centred, resamples, seed), level)
+    return np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+
+def topic_se(centred: Floats) -> Floats:
+    """Standard error of each score from its centred topic sums [..., topics]; of a difference, from the difference of two rows. inf for one topic."""
+    topics = centred.shape[-1]
+    if topics < 2:
+        return np.full(centred.shape[:-1], np.inf)
+    return np.asarray(np.sqrt((centred * centred).sum(-1) * topics / (topics - 1)))
+
+
+def resampled_scores(scores: Floats, centred: Floats, resamples: int = 2000, seed: int = 0) -> Floats:
+    """[resamples, systems]: the scores had other topics been drawn; each row draws the same topics for every system, so differences are paired."""
+    topics, rng = centred.shape[1], np.random.default_rng(seed)
+    small = np.ascontiguousarray(centred.T, np.float32)
+    found = np.empty((resamples, len(scores)))
+    step = max(1, _BLOCK // topics)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        drawn = rng.integers(0, topics, (size, topics)) + topics * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * topics).reshape(size, topics)
+        found[start : start + size] = scores + counts.astype(np.float32) @ small
+    return found
+
+
+def percentile_interval(resampled: Floats, level: float = 0.95) -> Interval:
+    """The middle ``level`` of each column of [resamples, ...]."""
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def rank_intervals(resampled: Floats, level: float = 0.95) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The best and the worst rank of each system among the middle ``level`` of [resamples, systems]; 1 is best, ties share the better rank."""
+    systems = resampled.shape[1]
+    ranks = np.empty(resampled.shape, np.int64)
+    for i, row in enumerate(resampled):
+        ranks[i] = 1 + systems - np.searchsorted(np.sort(row), row + _TIE, side="right")
+    tail = (1 - level) / 2
+    low, high = np.quantile(ranks, [tail, 1 - tail], axis=0, method="inverted_cdf").astype(np.int64)
+    return low, high
+
+
+def mcnemar(only_a: npt.ArrayLike, only_b: npt.ArrayLike) -> Floats:
+    """McNemar's exact two-sided test from the queries only A, or only B, solves (McNemar 1947); 1 where there are none."""
+    a, b = np.asarray(only_a), np.asarray(only_b)
+    return np.asarray(np.minimum(1.0, 2 * bdtr(np.minimum(a, b), a + b, 0.5)))
+
+
+def sign_flip(differences: Floats, flips: int = 10_000, seed: int = 0) -> Floats:
+    """Two-sided randomisation test of paired differences [..., queries or topics]: p = (1 + flips at least as large) / (1 + flips) (Phipps and Smyth 2010).
+
+    Under the null the two systems could be exchanged in every query, or, for topic sums, in all queries of a topic at once. Zeros count for nothing, so
+    rows may be filled up with them; all rows share the signs.
+    """
+    rows = np.asarray(differences, float)
+    flat = rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
+    flat = flat[:, (flat != 0).any(0)]
+    width, rng = flat.shape[1], np.random.default_rng(seed)
+    observed, scale = np.abs(flat.sum(1)), np.abs(flat).sum(1)
+    reached = np.zeros(len(flat), np.int64)
+    step = max(8, _BLOCK // max(width, 1) // 8 * 8)
+    for start in range(0, flips, step):
+        size = min(step, flips - start)
+        bits = np.unpackbits(rng.integers(0, 256, (size, -(-width // 8)), np.uint8), axis=1, count=width)
+        sums = 2 * (bits.astype(np.float64) @ flat.T) - flat.sum(1)
+        reached += (np.abs(sums) >= observed - 1e-12 * scale).sum(0)
+    return np.asarray((1 + reached) / (1 + flips)).reshape(rows.shape[:-1])
+
+
+def sign_flip_by_pair(differences: Floats, pair: Ints, pairs: int, flips: int = 10_000, seed: int = 0) -> Floats:
+    """``sign_flip`` of each pair: differences [evaluated] and the number of each one's pair; p [pairs]."""
+    kept = differences != 0
+    order = np.argsort(pair[kept], kind="stable")
+    of, n = pair[kept][order], np.bincount(pair[kept], minlength=pairs)
+    rows = np.zeros((pairs, n.max(initial=0)))
+    rows[of, np.arange(len(of)) - (np.cumsum(n) - n)[of]] = differences[kept][order]
+    return sign_flip(rows, flips, seed)
+
+
+def pairwise_z(sums: Floats, unit: float) -> Floats:
+    """[systems, systems]: |difference| over its standard error under topic sign flips, never below 0; from topic sums and what one query weighs.
+
+    The closed form of ``sign_flip`` on topic sums, for all pairs of systems from one product: a family of hundreds of systems needs p far below the
+    1/10,001 that flips can show. ``unit`` is the continuity correction, as in McNemar's test.
+    """
+    gram, scores = sums @ sums.T, sums.sum(1)
+    square = np.diag(gram)
+    variance = square[:, None] + square - 2 * gram
+    apart = np.abs(scores[:, None] - scores) - unit
+    return np.where(apart > 0, apart / np.sqrt(np.maximum(variance, np.finfo(float).tiny)), 0.0)
+
+
+def pairwise_p(sums: Floats, unit: float) -> Floats:
+    """The two-sided p of ``pairwise_z`` [systems, systems]; 1 on the diagonal."""
+    return np.asarray(2 * ndtr(-pairwise_z(sums, unit)))
+
+
+def holm(p: npt.ArrayLike) -> Floats:
+    """Holm's adjusted p [tests] (Holm 1979): rejecting where it is at most 5 % errs anywhere with at most 5 %."""
+    raw = np.asarray(p, float)
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty(len(raw))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)))
+    return adjusted
+
+
+def benjamini_hochberg(p: npt.ArrayLike, level: float = 0.05) -> Bools:
+    """Which tests [tests] to call significant so that at most ``level`` of those called are false, on average (Benjamini and Hochberg 1995)."""
+    raw = np.asarray(p, float)
+    order = np.argsort(raw, kind="stable")
+    below = np.flatnonzero(raw[order] <= level * np.arange(1, len(raw) + 1) / len(raw))
+    found = np.zeros(len(raw), bool)
+    found[order[: below[-1] + 1 if below.size else 0]] = True
+    return found
+
+
+def separable(p: Floats, level: float = 0.05) -> Bools:
+    """[systems, systems]: which two systems differ, given ``pairwise_p``: Holm over all pairs of systems, since the leaders are chosen by the same scores."""
+    found = np.zeros(p.shape, bool)
+    upper = np.triu_indices(len(p), 1)
+    found[upper] = holm(p[upper]) <= level
+    return found | found.T
+
+
+def tiers(scores: Floats, p: Floats, level: float = 0.05) -> npt.NDArray[np.int64]:
+    """The tier of each system [systems], 1 first. The best system without a tier leads one; all without a tier that are not ``separable`` from it join.
+
+    The leader is a fixed anchor, so ties do not chain, and it is the best of its tier. A system can stand in an earlier tier than one of a better score:
+    its difference to the leader is larger, but less certain.
+    """
+    apart, tier = separable(p, level), np.zeros(len(scores), np.int64)
+    for leader in np.argsort(-scores, kind="stable"):
+        if tier[leader] == 0:
+            tier[(tier == 0) & ~apart[leader]] = tier.max() + 1
+    return tier
+
+
+def paired_se(disagreement: npt.ArrayLike, n: npt.ArrayLike) -> Floats:
+    """Standard error of a difference of 0/1 means on the same n queries when this share of them is solved by one system only."""
+    return np.asarray(np.sqrt(np.asarray(disagreement, float) / np.asarray(n, float)))
+
+
+def detectable_difference(se: npt.ArrayLike, level: float = 0.05, power: float = 0.8, comparisons: int = 1) -> Floats:
+    """The smallest true difference that is found with this power, given its standard error; corrected for so many comparisons (Bonferroni)."""
+    return np.asarray((_two_sided(level / comparisons) + ndtri(power)) * np.asarray(se, float))
+
+
+def more_queries(difference: npt.ArrayLike, se: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.05, power: float = 0.8, comparisons: int = 1) -> Floats:
+    """How many more queries (or topics, if ``n`` counts those) would find a difference of this size with this power; inf where there is none.
+
+    To be asked of two systems that a test does not separate; 0 where n is enough already.
+    """
+    d, m = np.abs(np.asarray(difference, float)), np.asarray(n, float)
+    least = detectable_difference(se, level, power, comparisons)
+    ratio = np.divide(least, d, out=np.full(np.broadcast(d, least).shape, np.inf), where=d > 0)
+    return np.asarray(np.ceil(np.maximum(m * (ratio**2 - 1), 0)))
+
+
+def _two_sided(level: float) -> float:
+    return float(ndtri(1 - level / 2))

@@ -1,0 +1,344 @@
+"""Intervals, tests and tiers against scipy, brute force and all 2^m flips."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from clir_bench import significance as sig
+
+
+def all_flips(differences: np.ndarray) -> float:
+    """The exact two-sided p over every pattern of signs."""
+    sums = np.array([np.dot(signs, differences) for signs in itertools.product((-1, 1), repeat=len(differences))])
+    return float((np.abs(sums) >= abs(differences.sum()) - 1e-12).mean())
+
+
+def slow_sums(values: np.ndarray, pair: np.ndarray, topic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Topic sums and centred sums of one system, query by query."""
+    pairs, topics = sorted(set(pair)), sorted(set(topic))
+    sums, centred = np.zeros(len(topics)), np.zeros(len(topics))
+    for v, p, t in zip(values, pair, topic, strict=True):
+        weight = 1 / len(pairs) / (pair == p).sum()
+        sums[topics.index(t)] += weight * v
+        centred[topics.index(t)] += weight * (v - values[pair == p].mean())
+    return sums, centred
+
+
+def mmarco_like(rng: np.random.Generator, topics: int = 60, languages: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Every topic asked in all languages, with one document language each: pair and topic [evaluated], unequal topics a pair."""
+    held = np.r_[np.arange(languages), rng.integers(0, languages, topics - languages)]
+    topic = np.repeat(np.arange(topics), languages)
+    return np.tile(np.arange(languages), topics) * languages + held[topic], topic
+
+
+def test_wilson_is_scipys() -> None:
+    hits, n = np.array([0, 1, 5, 50, 99, 100, 0, 1, 531]), np.array([10, 10, 10, 100, 100, 100, 1, 1, 531])
+    for level in (0.9, 0.95, 0.999):
+        low, high = sig.wilson(hits, n, level)
+        for i, (x, m) in enumerate(zip(hits, n, strict=True)):
+            expected = stats.binomtest(int(x), int(m)).proportion_ci(level, "wilson")
+            assert (low[i], high[i]) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert sig.wilson(0, 10)[0] == 0
+    assert sig.wilson(10, 10)[1] == 1
+
+
+def test_a_mean_of_zeros_and_ones_has_wilsons_interval_and_any_other_the_normal_one() -> None:
+    values = [np.array([0, 1, 1, 0, 1.0]), np.array([0.2, 0.5, 1.0, 0.0, 0.3]), np.array([0.99, 1.0, 1.0, 1.0, 0.99]), np.array([0.4])]
+    low, high = sig.mean_interval([len(v) for v in values], [v.sum() for v in values], [(v**2).sum() for v in values])
+    assert (low[0], high[0]) == pytest.approx(stats.binomtest(3, 5).proportion_ci(method="wilson")[:2])
+    assert (low[1], high[1]) == pytest.approx(stats.norm.interval(0.95, values[1].mean(), stats.sem(values[1])))
+    assert high[2] == 1
+    assert low[2] == pytest.approx(stats.norm.interval(0.95, values[2].mean(), stats.sem(values[2]))[0])
+    assert (low[3], high[3]) == (0, 1)
+    assert np.isnan(sig.mean_interval(10, 5.0, np.nan)).all()
+
+
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    a, b = (x.ravel() for x in np.meshgrid([0, 1, 2, 6, 40, 300], [0, 1, 5, 12, 41, 900]))
+    expected = [stats.binomtest(int(x), int(x + y)).pvalue if x + y else 1.0 for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(sig.mcnemar(a, b), expected, rtol=1e-9)
+
+
+def test_sign_flips_come_near_all_patterns_of_signs() -> None:
+    rng = np.random.default_rng(3)
+    rows = [rng.normal(0.3, 1, 11), np.r_[np.ones(6), np.zeros(5)], rng.choice([-1.0, 0, 1], 11), np.zeros(11), rng.choice([0.5, 1.0, -0.25], 11)]
+    exact = np.array([all_flips(row) for row in rows])
+    found = sig.sign_flip(np.array(rows))
+    error = np.sqrt(exact * (1 - exact) / 10_000)
+    assert (np.abs(found - exact) <= 5 * error + 1e-4).all()
+    assert found[3] == 1
+    assert exact[1] == 2 / 64
+    assert sig.sign_flip(rows[0]) == pytest.approx(found[0], abs=6 * error[0] + 1e-4)
+
+
+def test_sign_flips_are_never_zero_and_never_below_one_in_flips() -> None:
+    assert sig.sign_flip(np.ones(100), flips=999) == 1 / 1000
+    assert sig.sign_flip(np.zeros(5)) == 1
+    np.testing.assert_array_equal(sig.sign_flip_by_pair(np.zeros(5), np.zeros(5, int), 3), [1, 1, 1])
+
+
+def test_sign_flips_agree_with_scipys_permutation_test() -> None:
+    rng = np.random.default_rng(5)
+    a, b = rng.random(40), rng.random(40)
+    theirs = stats.permutation_test((a, b), lambda x, y, axis: (x - y).mean(axis), permutation_type="samples", n_resamples=9999, rng=1).pvalue
+    assert sig.sign_flip(b - a) == pytest.approx(theirs, abs=0.03)
+
+
+def test_sign_flips_by_pair_are_those_of_each_pair_alone() -> None:
+    rng = np.random.default_rng(7)
+    pair = rng.integers(0, 4, 300)
+    pair[pair == 2] = 1  # pair 2 has no query
+    differences = rng.choice([0, 0, 0.5, -0.5, 1.0], 300)
+    found = sig.sign_flip_by_pair(differences, pair, 4, flips=20_000)
+    alone = [float(sig.sign_flip(differences[pair == p], 20_000)) if (pair == p).any() else 1.0 for p in range(4)]
+    assert found == pytest.approx(alone, abs=0.02)
+    assert found[2] == 1
+
+
+def test_blocks_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    differences, scores, centred = rng.normal(size=(3, 40)), rng.random(3), rng.normal(size=(3, 40))
+    whole = sig.sign_flip(differences, 1000), sig.resampled_scores(scores, centred, 100)
+    monkeypatch.setattr(sig, "_BLOCK", 1000)
+    np.testing.assert_array_equal(whole[0], sig.sign_flip(differences, 1000))
+    np.testing.assert_allclose(whole[1], sig.resampled_scores(scores, centred, 100), atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
+    rng = np.random.default_rng(2)
+    d, scores, centred = rng.normal(0.2, 1, 50), rng.random(4), rng.normal(size=(4, 50))
+    assert sig.sign_flip(d, seed=4) == sig.sign_flip(d, seed=4) != sig.sign_flip(d, seed=5)
+    np.testing.assert_array_equal(sig.resampled_scores(scores, centred, 50), sig.resampled_scores(scores, centred, 50))
+    assert (sig.resampled_scores(scores, centred, 50) != sig.resampled_scores(scores, centred, 50, seed=1)).any()
+
+
+def test_topic_sums_are_those_of_a_slow_loop_and_add_up_to_the_macro_mean() -> None:
+    rng = np.random.default_rng(11)
+    pair, topic = mmarco_like(rng)
+    values = rng.random((3, len(pair)))
+    found = sig.topic_sums((row for row in values), pair * 7, topic + 100)  # numbers need not be dense
+    for s, row in enumerate(values):
+        sums, centred = slow_sums(row, pair, topic)
+        np.testing.assert_allclose(found.sums[s], sums, atol=1e-15)
+        np.testing.assert_allclose(found.centred[s], centred, atol=1e-15)
+        assert found.scores[s] == pytest.approx(np.mean([row[pair == p].mean() for p in np.unique(pair)]))
+    np.testing.assert_allclose(found.centred.sum(1), 0, atol=1e-12)
+    assert found.unit == pytest.approx(1 / len(pair))
+
+
+def test_several_data_sets_are_one_selection_of_equal_weights() -> None:
+    rng = np.random.default_rng(12)
+    parts = [sig.topic_sums(rng.random((2, 40)), np.repeat([0, 1], 20), np.tile(np.arange(20), 2)) for _ in range(3)]
+    joint = sig.join(parts)
+    np.testing.assert_allclose(joint.scores, np.mean([p.scores for p in parts], axis=0))
+    np.testing.assert_allclose(joint.sums.sum(1), joint.scores)
+    assert joint.centred.shape == (2, 60)
+    assert joint.unit == pytest.approx(parts[0].unit / 3)
+    expected = np.sqrt(sum(sig.topic_se(p.centred) ** 2 for p in parts)) / 3
+    np.testing.assert_allclose(sig.topic_se(joint.centred), expected, rtol=0.03)
+
+
+def test_topic_interval_of_one_pair_is_scipys_bootstrap_and_its_error_the_standard_error() -> None:
+    rng = np.random.default_rng(13)
+    values = rng.random(200) ** 2
+    sums = sig.topic_sums([values], np.zeros(200, int), np.arange(200))
+    assert sig.topic_se(sums.centred)[0] == pytest.approx(stats.sem(values))
+    low, high = sig.topic_interval(sums.scores, sums.centred, resamples=20_000)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=1).confidence_interval
+    assert (low[0], high[0]) == pytest.approx((theirs.low, theirs.high), abs=0.003)
+    assert np.isinf(sig.topic_se(np.zeros((2, 1)))).all()
+
+
+def test_resampling_weights_is_resampling_whole_topics() -> None:
+    """One pair, topics of several queries: drawing a topic draws all its queries."""
+    rng = np.random.default_rng(14)
+    topic = np.repeat(np.arange(50), 2)
+    values = np.repeat(rng.random(50), 2)
+    sums = sig.topic_sums([values], np.zeros(100, int), topic)
+    assert sig.topic_se(sums.centred)[0] == pytest.approx(stats.sem(values[::2]))
+    spread = sig.resampled_scores(sums.scores, sums.centred, 4000).std()
+    assert spread == pytest.approx(stats.sem(values[::2]), rel=0.06)
+
+
+def test_rank_intervals_count_the_systems_that_are_better_and_ties_share_the_better_rank() -> None:
+    resampled = np.array([[0.9, 0.5, 0.5, 0.1], [0.4, 0.5, 0.5, 0.1], [0.9, 0.5, 0.5, 0.6]])
+    ranks = [[1, 2, 2, 4], [3, 1, 1, 4], [1, 3, 3, 2]]
+    low, high = sig.rank_intervals(resampled, 0.9999)
+    np.testing.assert_array_equal(low, np.min(ranks, axis=0))
+    np.testing.assert_array_equal(high, np.max(ranks, axis=0))
+    rng = np.random.default_rng(15)
+    many = rng.normal(size=(400, 6)).round(1)
+    slow = np.array([[1 + sum(other > x for other in row) for x in row] for row in many])
+    low, high = sig.rank_intervals(many, 0.9)
+    np.testing.assert_array_equal(low, np.sort(slow, axis=0)[19])
+    np.testing.assert_array_equal(high, np.sort(slow, axis=0)[379])
+
+
+def test_two_equal_systems_share_their_rank_interval() -> None:
+    centred = np.random.default_rng(16).normal(0, 0.01, (33, 300))
+    centred[[3, 32]] = centred[17]
+    scores = np.full(33, 0.5)
+    low, high = sig.rank_intervals(sig.resampled_scores(scores, centred, 200))
+    assert len(set(low[[3, 17, 32]])) == len(set(high[[3, 17, 32]])) == 1
+
+
+def test_pairwise_z_is_the_deviation_of_topic_flips_with_mcnemars_correction() -> None:
+    rng = np.random.default_rng(17)
+    sums = rng.normal(0.01, 0.1, (5, 30))
+    z = sig.pairwise_z(sums, 0.003)
+    for a, b in itertools.combinations(range(5), 2):
+        d = sums[a] - sums[b]
+        assert z[a, b] == z[b, a] == pytest.approx(max(0, abs(d.sum()) - 0.003) / np.sqrt((d**2).sum()))
+    assert (np.diag(z) == 0).all()
+    assert (np.diag(sig.pairwise_p(sums, 0.003)) == 1).all()
+
+
+@pytest.mark.parametrize(("one_way", "other"), [(6, 0), (8, 1), (12, 3), (40, 20), (300, 240)])
+def test_pairwise_p_comes_near_the_exact_test_of_disagreeing_queries(one_way: int, other: int) -> None:
+    """The plain normal tail would say .014 where the exact test says .031 (6 queries, all one way)."""
+    n = 1000
+    sums = np.zeros((2, n))
+    sums[0, :one_way] = sums[1, one_way : one_way + other] = 1 / n
+    exact = float(sig.mcnemar(one_way, other))
+    assert exact * 0.8 <= sig.pairwise_p(sums, 1 / n)[0, 1] <= exact * 1.4
+
+
+def test_pairwise_p_of_clustered_topics_comes_near_that_of_the_flips() -> None:
+    rng = np.random.default_rng(18)
+    pair, topic = np.tile(np.arange(4), 160) * 4 + np.repeat(np.arange(160), 4) % 4, np.repeat(np.arange(160), 4)
+    difficulty = rng.normal(size=160)[topic]
+    values = (difficulty + rng.normal(0, 1, (6, len(topic))) + np.array([0, 0, 0.1, 0.1, 0.3, 0.3])[:, None] > 0).astype(float)
+    found = sig.topic_sums(values, pair, topic)
+    upper = np.triu_indices(6, 1)
+    flips = sig.sign_flip(found.sums[upper[0]] - found.sums[upper[1]])
+    assert sig.pairwise_p(found.sums, found.unit)[upper] == pytest.approx(flips, abs=0.02)
+
+
+def test_identical_systems_are_never_apart() -> None:
+    rng = np.random.default_rng(19)
+    sums = np.repeat(rng.random((1, 500)) / 500, 3, axis=0)
+    assert (sig.pairwise_p(sums, 1e-9) == 1).all()
+    assert (sig.tiers(sums.sum(1), sig.pairwise_p(sums, 1e-9)) == 1).all()
+
+
+def test_holm_and_benjamini_hochberg_follow_their_papers() -> None:
+    p = np.array([0.01, 0.04, 0.03, 0.005, 0.9])
+    assert sig.holm(p) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.9])  # Holm 1979: .005*5, .01*4, .03*3, then never less
+    assert sig.holm([]).size == sig.benjamini_hochberg([]).size == 0
+    rng = np.random.default_rng(20)
+    for power in (1, 3, 8):
+        many = rng.random(277) ** power
+        np.testing.assert_array_equal(sig.benjamini_hochberg(many), stats.false_discovery_control(many) <= 0.05)
+
+
+def p_of(size: int, apart: list[tuple[int, int]]) -> np.ndarray:
+    p = np.ones((size, size))
+    for a, b in apart:
+        p[a, b] = p[b, a] = 1e-9
+    return p
+
+
+def test_a_tier_is_anchored_at_its_leader_so_ties_do_not_chain() -> None:
+    # 0 and 1 are level, 1 and 2 are level, 0 and 2 are not
+    np.testing.assert_array_equal(sig.tiers(np.array([0.9, 0.8, 0.7]), p_of(3, [(0, 2)])), [1, 1, 2])
+    # the order of the systems in the arrays changes nothing
+    np.testing.assert_array_equal(sig.tiers(np.array([0.7, 0.9, 0.8]), p_of(3, [(1, 0)])), [2, 1, 1])
+
+
+def test_a_less_certain_system_may_stand_in_an_earlier_tier_than_a_better_one() -> None:
+    np.testing.assert_array_equal(sig.tiers(np.array([0.9, 0.8, 0.7, 0.1]), p_of(4, [(0, 1), (0, 3), (1, 3), (2, 3)])), [1, 2, 1, 3])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 10_000))
+def test_tiers_are_what_they_say(systems: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 6, systems) / 10
+    p = rng.random((systems, systems)) ** rng.integers(1, 30)
+    p = np.minimum(p, p.T)
+    tier, apart = sig.tiers(scores, p), sig.separable(p)
+    assert set(tier) == set(range(1, tier.max() + 1))
+    left = np.ones(systems, bool)
+    for t in range(1, tier.max() + 1):
+        leader = next(s for s in np.argsort(-scores, kind="stable") if left[s])
+        assert tier[leader] == t
+        assert scores[leader] == scores[left].max()
+        np.testing.assert_array_equal(tier == t, left & ~apart[leader])
+        left &= tier != t
+
+
+def test_equal_systems_stay_in_one_tier_though_the_leader_is_the_luckiest() -> None:
+    """Holm over the leader's comparisons alone would put one of 30 equal systems outside in about a third of all cases."""
+    rng, outside, naive, repeats = np.random.default_rng(21), 0, 0, 200
+    for _ in range(repeats):
+        sums = (rng.normal(size=(30, 200)) + rng.normal(size=200)) / 200
+        p, scores = sig.pairwise_p(sums, 0.0), sums.sum(1)
+        outside += (sig.tiers(scores, p) > 1).any()
+        naive += (sig.holm(np.delete(p[scores.argmax()], scores.argmax())) <= 0.05).any()
+    assert outside <= 20
+    assert naive >= 40
+
+
+def test_a_real_difference_makes_a_tier() -> None:
+    rng = np.random.default_rng(22)
+    sums = (rng.normal(size=(10, 1000)) + rng.normal(size=1000)) / 1000
+    sums[4:] -= 0.3 / 1000
+    np.testing.assert_array_equal(sig.tiers(sums.sum(1), sig.pairwise_p(sums, 0.0)), [1] * 4 + [2] * 6)
+
+
+def test_the_table_of_detectable_differences_in_the_docs_is_computed() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "statistics.md").read_text(encoding="utf-8")
+    rows = [[float(cell) for cell in line.strip("|").split("|")] for line in page.splitlines() if re.match(r"\| \d+ \| \d+\.\d \|", line)]
+    assert len(rows) == 3
+    for n, *cells in rows:
+        se = sig.paired_se([0.05, 0.1, 0.2], n)
+        expected = np.r_[sig.detectable_difference(se), sig.detectable_difference(se, comparisons=277)]
+        assert cells == [float(f"{100 * value:.1f}") for value in expected]
+
+
+def test_detectable_differences_are_those_of_the_formula_and_reach_their_power() -> None:
+    assert 100 * sig.detectable_difference(sig.paired_se([0.05, 0.1, 0.2], 531)) == pytest.approx([2.7, 3.8, 5.4], abs=0.05)
+    assert 100 * sig.detectable_difference(sig.paired_se([0.05, 0.1, 0.2], 1000), comparisons=277) == pytest.approx([3.2, 4.6, 6.5], abs=0.05)
+    n, disagreement, rng = 1000, 0.1, np.random.default_rng(23)
+    difference = float(sig.detectable_difference(sig.paired_se(disagreement, n)))
+    only_b = rng.binomial(n, (disagreement + difference) / 2, 4000)
+    only_a = rng.binomial(n - only_b, (disagreement - difference) / 2 / (1 - (disagreement + difference) / 2))
+    assert (sig.mcnemar(only_a, only_b) <= 0.05).mean() == pytest.approx(0.8, abs=0.04)
+
+
+def test_more_queries_would_find_a_difference_and_none_are_needed_where_it_is_large() -> None:
+    se, n = 0.01, 500
+    more = sig.more_queries([0.0, 0.005, 0.028, 0.0281, -0.05], se, n)
+    assert np.isinf(more[0])
+    total = n + more[1]
+    assert float(sig.detectable_difference(se * np.sqrt(n / total))) == pytest.approx(0.005, rel=1e-3)
+    assert more[2] > 0
+    assert more[3] == more[4] == 0
+    assert sig.more_queries(0.005, se, n, comparisons=45) > more[1]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_the_interval_of_an_average_covers_when_topics_are_resampled_and_not_when_queries_are(share: float) -> None:
+    """A fast form of benchmarks/significance.py: 5 languages, 300 topics with one document language each, 120 repetitions."""
+    rng, repeats, languages, topics = np.random.default_rng(24), 120, 5, 300
+    topic = np.repeat(np.arange(topics), languages)
+    pair = np.tile(np.arange(languages), topics) * languages + (topic % languages)
+    effect = rng.normal(size=(repeats, topics)) * np.sqrt(share)
+    values = effect[:, topic] + rng.normal(size=(repeats, len(topic))) * np.sqrt(1 - share)
+    sums = sig.topic_sums(values, pair, topic)
+    low, high = sig.percentile_interval(
+        np.stack([sig.resampled_scores(s[None], c[None], 400)[:, 0] for s, c in zip(sums.scores, sums.centred, strict=True)], 1)
+    )
+    clustered = ((low <= 0) & (high >= 0)).mean()
+    naive = sig.topic_sums(values, pair, np.arange(len(topic)))
+    half = 1.96 * sig.topic_se(naive.centred)
+    assert clustered >= 0.88
+    assert (np.abs(naive.scores) <= half).mean() <= clustered - 0.1
