@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clir_bench.models import ENCODERS, RERANKERS, KnownEncoder, KnownReranker, overlap
+from clir_bench.contamination import Contamination, model_state
+from clir_bench.models import ENCODERS, RERANKERS, KnownEncoder, KnownReranker
+from clir_bench.records import ModelReference
 from clir_bench.task import Task
-
-_UNKNOWN = "not recorded"
 
 
 def encoders() -> RenderableType:
@@ -37,13 +37,12 @@ def rerankers() -> RenderableType:
 
 
 def contamination(tasks: Sequence[Task]) -> RenderableType:
-    """For each model and task, the task's sources that the model was trained on, as far as it is recorded."""
+    """For each model and task, whether the model was trained on what the task is made of."""
     table = _table(("model", *(task.name for task in tasks), "note"), (), ())
     rows: list[KnownEncoder | KnownReranker] = [*ENCODERS, *RERANKERS]
     for row in rows:
-        seen = [overlap(row.trained_on, task.contains) for task in tasks]
-        table.add_row(row.name, *(_UNKNOWN if found is None else ", ".join(found) or "-" for found in seen), Text(row.note))
-    told = "Sources of a task that a model was trained on, by its card or by mteb's registry; - is none recorded, which is not a proof of none."
+        table.add_row(row.name, *(_state(row, task).state.replace("_", " ") for task in tasks), Text(row.note))
+    told = "Was a model trained on what a task is made of? By its card or mteb's registry; clean is no proof, and undisclosed is not clean. --json: reasons."
     return Group(Text(told, style="bold"), table)
 
 
@@ -51,9 +50,13 @@ def as_records(tasks: Sequence[Task]) -> dict[str, list[dict[str, Any]]]:
     """The same as records."""
 
     def record(row: KnownEncoder | KnownReranker) -> dict[str, Any]:
-        return {**row._asdict(), "overlap": {task.name: overlap(row.trained_on, task.contains) for task in tasks}}
+        return {**row._asdict(), "contamination": {task.name: _state(row, task)._asdict() for task in tasks}}
 
     return {"encoders": [record(row) for row in ENCODERS], "rerankers": [record(row) for row in RERANKERS]}
+
+
+def _state(row: KnownEncoder | KnownReranker, task: Task) -> Contamination:
+    return model_state(ModelReference(name=row.name, revision=row.revision or "newest"), task.contains)
 
 
 def _table(words: Sequence[str], numbers: Sequence[str], more: Sequence[str]) -> Table:
