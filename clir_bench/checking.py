@@ -1,28 +1,32 @@
-"""What ``clir-bench check`` does: every problem of every task and submission, without torch."""
+"""What ``clir-bench check`` does: every problem of every task, submission, event log and file of claims, without torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from clir_bench import resources
+from clir_bench.claims import FOLDER as CLAIMS
+from clir_bench.claims import read_claims
 from clir_bench.errors import ClirBenchError, SubmissionError, TaskError
+from clir_bench.events import LOG, changed, content_problems, read_events, sha256_of
 from clir_bench.sources import sample
 from clir_bench.sources.pairs import load_pair_set
-from clir_bench.submission import disagreements, path_of, read_submission
+from clir_bench.submission import Submission, disagreements, path_of, read_submission
 from clir_bench.task import disagreements as task_disagreements
 from clir_bench.task import known_task, load_task
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
-    """The task and submission files under the given paths; without any, those of ``tasks/`` and of ``./submissions``."""
+    """The task and submission files and event logs under the given paths; without any, those of ``tasks/`` and of ``./submissions``."""
     roots = [Path(p) for p in paths] or [resources.folder("tasks"), Path("submissions")]
     found: list[Path] = []
     for root in roots:
         if root.is_file():
             found.append(root)
         elif root.is_dir():
-            found += sorted(f for f in root.rglob("*") if f.suffix in (".toml", ".json") and not f.name.startswith("."))
+            found += sorted(f for f in root.rglob("*") if _is_ours(f))
         elif paths:
             raise ClirBenchError(f"{root}: no such file or folder")
     return found
@@ -32,18 +36,42 @@ def check_files(paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
     """(file, its problems as one text, or None if it holds) for each file."""
     for path in paths:
         try:
+            if path.suffix != ".toml":
+                _refuse_links(path)
             if path.suffix == ".toml" and path.parent.name == "training":
                 load_pair_set(path)
             elif path.suffix == ".toml":
                 _check_task(path)
+            elif path.suffix == ".json" and path.resolve().parent.parts[-2:] == ("submissions", CLAIMS):
+                read_claims(path)
             elif path.suffix == ".json":
                 _check_submission(path)
+            elif path.name == LOG:
+                _check_log(path)
             else:
-                raise ClirBenchError(f"{path}: neither a task (.toml) nor a submission (.json)")
+                raise ClirBenchError(f"{path}: neither a task (.toml) nor a submission (.json) nor a log ({LOG})")
         except ClirBenchError as error:
             yield path, str(error)
         else:
             yield path, None
+
+
+def _is_ours(path: Path) -> bool:
+    """A link to a folder is named, too: nothing descends into it, so what it holds would be neither seen nor missed."""
+    return not path.name.startswith(".") and (path.suffix in (".toml", ".json") or path.name == LOG or (path.is_symlink() and path.is_dir()))
+
+
+def _refuse_links(path: Path) -> None:
+    """Raise SubmissionError for a link: what it names is on one machine only, or lies outside."""
+    place = path.absolute()
+    below = [place, *place.parents][: [*place.parts[::-1], "submissions"].index("submissions")]
+    if link := next((p for p in below if p.is_symlink()), None):
+        raise SubmissionError(f"{path}: {link.name} is a symbolic link. Put the file itself there.")
+
+
+def _check_log(path: Path) -> None:
+    if problems := [*content_problems(read_events(path), path.parent)]:
+        raise SubmissionError.of(str(path), problems)
 
 
 def _check_task(path: Path) -> None:
@@ -54,10 +82,19 @@ def _check_task(path: Path) -> None:
 
 def _check_submission(path: Path) -> None:
     submission = read_submission(path)
-    problems = disagreements(submission)
+    problems = submission_problems(submission)
     canonical = path_of(submission)
     if "submissions" in path.resolve().parts and not path.resolve().as_posix().endswith(canonical.as_posix()):
         problems.append(f"its place is submissions/{canonical}. Move it there.")
+    elif "submissions" in path.resolve().parts:
+        problems += _history_problems(submission, path.resolve(), canonical.as_posix())
+    if problems:
+        raise SubmissionError.of(str(path), problems)
+
+
+def submission_problems(submission: Submission) -> list[str]:
+    """Where a submission differs from its own gold ranks and from its task."""
+    problems = disagreements(submission)
     record, claimed = submission.task, submission.gold_ranks is None  # what a claim does not know it need not say
     if task := known_task(record.name):
         if record.version == task.version:
@@ -78,5 +115,25 @@ def _check_submission(path: Path) -> None:
             problems += [f"pairs: {p.pair} is no pair of the task" for p in submission.pairs if p.pair not in known]
         elif record.version > task.version:
             problems.append(f"task.version: {record.version}, but tasks/{task.name}.toml is version {task.version}")
-    if problems:
-        raise SubmissionError.of(str(path), problems)
+    return problems
+
+
+def _history_problems(submission: Submission, path: Path, canonical: str) -> Iterator[str]:
+    """A submission that was accepted with other content, or corrects what is not there."""
+    log = path.parents[2] / LOG
+    try:
+        accepted = _accepted(log, log.stat().st_mtime_ns if log.exists() else 0)
+    except SubmissionError:
+        yield f"its event log does not hold: clir-bench check {log}"
+        return
+    found = sha256_of(path.read_bytes())
+    if accepted.get(canonical, found) != found:
+        yield changed(canonical, accepted[canonical], found)
+    if submission.correction and submission.correction.replaces not in {sha256_of(p.read_bytes()) for p in path.parent.glob("*.json") if p != path}:
+        yield f"correction.replaces: {submission.correction.replaces[:19]}..., but no file beside it has that content"
+
+
+@lru_cache(maxsize=4)
+def _accepted(log: Path, _changed: int) -> dict[str, str]:
+    """The hash of each accepted submission; kept, since every file of a folder asks."""
+    return {event.path: event.sha256 for event in read_events(log) if event.event == "accepted"}

@@ -12,7 +12,9 @@ from pathlib import Path
 from clir_bench.cli_data import add_verbs
 from clir_bench.cli_evaluate import add_evaluate
 from clir_bench.cli_latency import add_latency
+from clir_bench.cli_leaderboard import add_verbs as add_leaderboard
 from clir_bench.cli_mt_eval import add_mt_eval
+from clir_bench.cli_submit import add_submit
 from clir_bench.cli_translate import add_translate
 from clir_bench.console import console
 from clir_bench.errors import ClirBenchError
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add_translate(partial(_verb, verbs))
     add_mt_eval(partial(_verb, verbs))
     add_latency(partial(_verb, verbs))
+    add_submit(partial(_verb, verbs))
 
     p = _verb(verbs, "check", _check, "check tasks and submissions; every problem at once", "clir-bench check tasks submissions")
     p.add_argument("paths", nargs="*", help="files or folders (default: the tasks, and ./submissions)")
@@ -51,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     below = p.add_subparsers(title="verbs", required=True, metavar="VERB")
 
     add_verbs(partial(_verb, below))
+
+    p = verbs.add_parser("leaderboard", help="the board: build its index, serve it, export it", description="The board of submissions.")
+    add_leaderboard(partial(_verb, p.add_subparsers(title="verbs", required=True, metavar="VERB")))
 
     p = _verb(verbs, "tasks", _tasks, "list the tasks", "clir-bench tasks")
 
@@ -184,22 +190,25 @@ def _show(o: argparse.Namespace) -> int:
 
 
 def _compare(o: argparse.Namespace) -> int:
-    from clir_bench import views
-    from clir_bench.compare import compare
+    from clir_bench import views, views_compare
+    from clir_bench.compare import as_record, compare
     from clir_bench.errors import SubmissionError
+    from clir_bench.layout import find_layout
     from clir_bench.submission import read_submission
 
     a, b = read_submission(o.a), read_submission(o.b)
+    folders = [folder for path in (o.a, o.b) for folder in Path(path).resolve().parents[:3]]
+    layout = find_layout(a.task.name, a.task.version, a.task.fingerprint, folders)
     try:
-        result = compare(a, b, o.measure)
+        result = compare(a, b, o.measure, layout)
     except ValueError as error:
         raise SubmissionError(f"--measure: {error}") from None
     if o.json:
-        print(json.dumps({**result._asdict(), "rows": [{**row._asdict(), "pair": str(row.pair)} for row in result.rows]}, indent=1))
+        print(json.dumps(as_record(result), indent=1))
         return 0
     out = console()
     out.print(f"A: {a.system.signature}\nB: {b.system.signature}", style="dim", highlight=False)
-    views.show(out, views.comparison(result, o.rows))
+    views.show(out, views_compare.comparison(result, o.rows))
     return 0
 
 
@@ -217,12 +226,14 @@ def _export(o: argparse.Namespace) -> int:
 def _import(o: argparse.Namespace) -> int:
     from clir_bench.integrations.mteb_results import read_result
     from clir_bench.submission import path_of, to_json, write_submission
+    from clir_bench.trust import assess
 
     meta = Path(o.model_meta) if o.model_meta else Path(o.result).with_name("model_meta.json")
     submission = read_result(Path(o.result), meta)
     path = Path(o.output) / path_of(submission)
     write_submission(submission, path, overwrite=o.overwrite)
-    print(to_json(submission) if o.json else f"wrote {path} ({submission.trust}: without gold ranks nothing can be recomputed)\nnext: clir-bench show {path}")
+    trust, reasons = assess(submission)
+    print(to_json(submission) if o.json else f"wrote {path} ({trust}: {'; '.join(reasons)})\nnext: clir-bench show {path}")
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +74,7 @@ class GoldRanks:
         return replace(self, rank=rank)
 
 
+@lru_cache(maxsize=4096)
 def parse_measure(name: str) -> Measure:
     """``R@100`` to a Measure. Raises ValueError."""
     match = re.fullmatch(rf"({'|'.join(KINDS)})@([1-9]\d{{0,3}})", name)
@@ -140,6 +142,24 @@ def stats(measure: Measure, ranks: GoldRanks) -> list[Stat]:
     n = np.bincount(ranks.pair, minlength=count)
     sums, squares = np.bincount(ranks.pair, value, count), np.bincount(ranks.pair, value * value, count)
     return [Stat(int(a), float(b), float(c)) for a, b, c in zip(n, sums, squares, strict=True)]
+
+
+def value_by_rank(measure: Measure, most: int = 255) -> npt.NDArray[np.float64]:
+    """The measure of a query with one relevant document at each rank, float64 [most + 1]; entry 0 stands for a document that was not retrieved."""
+    rank = np.arange(most + 1, dtype=np.int32)
+    rank[0] = NOT_FOUND
+    one, every = np.ones(most + 1, np.int32), np.arange(most + 1, dtype=np.int32)
+    return values(measure, GoldRanks((Pair("", ""),), np.zeros(most + 1, np.int32), every, one, rank, one, every))
+
+
+def stats_by_rank(measures: Sequence[Measure], ranks: GoldRanks, most: int = 255) -> list[list[Stat]]:
+    """``stats`` of several measures where every query has one relevant document and no rank above ``most`` counts: ranks are counted once for all."""
+    pairs = len(ranks.pairs)
+    rank = np.where(ranks.rank > most, 0, ranks.rank)
+    counts = np.bincount(ranks.pair.astype(np.int64) * (most + 1) + rank, minlength=pairs * (most + 1)).reshape(pairs, most + 1).astype(np.float64)
+    table = np.stack([value_by_rank(measure, most) for measure in measures], axis=1)
+    n, sums, squares = counts.sum(1), counts @ table, counts @ table**2
+    return [[Stat(int(n[p]), float(sums[p, m]), float(squares[p, m])) for p in range(pairs)] for m in range(len(measures))]
 
 
 def macro_mean(pairs: Sequence[Pair], means: Sequence[float], *, same_language: bool = True) -> float | None:

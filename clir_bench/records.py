@@ -2,31 +2,93 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from clir_bench import languages
 from clir_bench.collection import Pair
 from clir_bench.measures import parse_measure
 from clir_bench.strict import Strict
 
+_HIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+
+def _shown(text: str) -> str:
+    """Newlines are fine; other control characters, and those that turn the direction of what follows, make a reader see another text."""
+    if found := _HIDDEN.search(text):
+        raise ValueError(f"U+{ord(found[0]):04X} at character {found.start()} is a control character. Remove it.")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text:
+        raise ValueError("it has several lines, but it is shown in one. Join them.")
+    return _shown(text)
+
+
+def _without_markup(text: str) -> str:
+    if found := next((mark for mark in "<>" if mark in text), None):
+        raise ValueError(f"{found!r} stands in it, but it is a label, not a page. Remove it.")
+    return _one_line(text)
+
+
+def _folder(name: str) -> str:
+    """Systems are folders on everybody's machine."""
+    if name.endswith(".") or _DEVICES.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a folder on Windows. Choose another name.")
+    return name
+
+
+def _moment(text: str) -> str:
+    datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    return text
+
+
+def _language(code: str) -> str:
+    if problem := languages.problem_with(code):
+        raise ValueError(problem)
+    return code
+
+
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
-Text = Annotated[str, Field(max_length=2000)]
+Text = Annotated[str, Field(max_length=2000), AfterValidator(_shown)]
+Line = Annotated[str, Field(max_length=400), AfterValidator(_one_line)]
+Label = Annotated[str, Field(max_length=200), AfterValidator(_without_markup)]
+Language = Annotated[str, AfterValidator(_language)]
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_moment)]
+"""A time, UTC."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=160)]
 Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+MOST_MEASURES = 50
+"""A pair has no more: each is computed again wherever the file is read."""
+
+
+class TrainingSource(Strict):
+    """Data that a model was trained on. ``split`` is the publisher's word for the part that was used."""
+
+    dataset: Annotated[Label, Field(min_length=1)]
+    split: Literal["train", "dev", "test"] = "train"
 
 
 class ModelReference(Strict):
-    """A model as it can be had again. ``revision`` is a commit, or the hash of a local folder's weights; unknown facts are null, never 0."""
+    """A model as it can be had again. ``revision`` is a commit, or the hash of a local folder's weights; unknown facts are null, never 0.
+
+    ``trained_on`` is what it was trained on for retrieval beyond the model it was ``adapted_from``; an empty list says that it was not.
+    """
 
     name: Name
-    revision: Annotated[str, Field(min_length=1, max_length=200)]
+    revision: Annotated[Label, Field(min_length=1)]
     parameters: Annotated[int, Field(gt=0)] | None = None
     weights_bytes: Annotated[int, Field(gt=0)] | None = None
-    licence: Annotated[str, Field(max_length=100)] | None = None
+    licence: Label | None = None
     embedding_dim: Annotated[int, Field(gt=0)] | None = None
+    trained_on: Annotated[tuple[TrainingSource, ...], Field(strict=False, max_length=200)] | None = None
+    adapted_from: Name | None = None
 
 
 class EncodeStage(Strict):
@@ -35,7 +97,7 @@ class EncodeStage(Strict):
     kind: Literal["encode"]
     model: ModelReference
     protocol: Literal["native", "paper"]
-    pooling: str
+    pooling: Line
     normalize: bool
     similarity: Literal["cosine", "dot"]
     max_tokens: Annotated[int, Field(gt=0)]
@@ -67,8 +129,8 @@ class LexicalStage(Strict):
 
     kind: Literal["lexical"]
     method: Literal["bm25"]
-    formula: str
-    tokenizer: str
+    formula: Line
+    tokenizer: Line
     k1: Annotated[float, Field(ge=0)]
     b: Annotated[float, Field(ge=0, le=1)]
     epsilon: float
@@ -83,7 +145,7 @@ class TranslateStage(Strict):
 
     kind: Literal["translate"]
     texts: Literal["documents", "queries"]
-    source: Annotated[str, Field(max_length=4000)]
+    source: Annotated[str, Field(max_length=4000), AfterValidator(_shown)]
     model: ModelReference | None = None
     truncated: Count = 0
     cut: Count = 0
@@ -125,9 +187,9 @@ Stage = TranslateStage | EncodeStage | SearchStage | LexicalStage | FuseStage | 
 class SystemRecord(Strict):
     """What was evaluated: its folder name, variant, one-line signature and chain of stages."""
 
-    name: Name
-    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-    signature: Annotated[str, Field(min_length=1, max_length=40_000)]
+    name: Annotated[Name, AfterValidator(_folder)]
+    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$"), AfterValidator(_folder)]
+    signature: Annotated[str, Field(min_length=1, max_length=40_000), AfterValidator(_shown)]
     stages: Annotated[tuple[Annotated[Stage, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]
 
 
@@ -172,18 +234,11 @@ class PairRecord(Strict):
     ``injected`` is the number of evaluated queries to whose candidates a relevant document was added (track oracle only).
     """
 
-    query: str
-    document: str
-    measures: Annotated[dict[str, StatRecord], Field(min_length=1)]
-    own_language: dict[str, StatRecord] = Field(default_factory=dict)
+    query: Language
+    document: Language
+    measures: Annotated[dict[str, StatRecord], Field(min_length=1, max_length=MOST_MEASURES)]
+    own_language: Annotated[dict[str, StatRecord], Field(max_length=MOST_MEASURES)] = Field(default_factory=dict)
     injected: Count | None = None
-
-    @field_validator("query", "document")
-    @classmethod
-    def _language(cls, code: str) -> str:
-        if problem := languages.problem_with(code):
-            raise ValueError(problem)
-        return code
 
     @model_validator(mode="after")
     def _measures(self) -> Self:
@@ -212,11 +267,11 @@ class PairRecord(Strict):
 class ProfileRecord(Strict):
     """Languages retrieved for the queries of one language; see ``bias.LanguageProfile``."""
 
-    query: str
+    query: Language
     depth: Annotated[int, Field(gt=0)]
     gold: Literal["any", "same", "other"]
     queries: Annotated[int, Field(gt=0)]
-    retrieved: dict[str, Count]
+    retrieved: dict[Language, Count]
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -230,7 +285,7 @@ class ProfileRecord(Strict):
 class TimingRecord(Strict):
     """A stage's cost."""
 
-    stage: str
+    stage: Line
     items: Count
     seconds: Seconds
     cpu_seconds: Seconds
@@ -249,15 +304,23 @@ class GoldRankRecord(Strict):
 class Provenance(Strict):
     """Where the numbers come from."""
 
-    clir_bench: str
-    python: str
-    platform: str
-    cpu: str
+    clir_bench: Line
+    python: Line
+    platform: Line
+    cpu: Line
     cores: Annotated[int, Field(gt=0)]
-    gpu: str | None
-    packages: dict[str, str]
-    git_commit: str | None
+    gpu: Line | None
+    packages: dict[Line, Line]
+    git_commit: Line | None
     seed: int | None
-    started: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    started: Moment
     seconds: Seconds
     command: Text
+
+
+class Correction(Strict):
+    """Why a submission stands in place of an earlier one, which stays where it is. ``replaces`` is the hash of that file."""
+
+    replaces: Hash
+    reason: Literal["rerun", "bugfix", "new_revision"]
+    note: Text | None = None

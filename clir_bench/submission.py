@@ -14,6 +14,7 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -23,16 +24,33 @@ from pydantic import Field, ValidationError, model_validator
 from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
 from clir_bench.files import replacing
-from clir_bench.measures import NOT_FOUND, GoldRanks, Stat, parse_measure, stats
-from clir_bench.records import Count, GoldRankRecord, PairRecord, ProfileRecord, Provenance, StatRecord, SystemRecord, TaskRecord, Text, TimingRecord
+from clir_bench.measures import NOT_FOUND, GoldRanks, Stat, parse_measure, stats, stats_by_rank
+from clir_bench.records import (
+    Correction,
+    Count,
+    GoldRankRecord,
+    Label,
+    Language,
+    PairRecord,
+    ProfileRecord,
+    Provenance,
+    StatRecord,
+    SystemRecord,
+    TaskRecord,
+    Text,
+    TimingRecord,
+)
 from clir_bench.strict import Strict, problems_in
+from clir_bench.strict_json import objections
 from clir_bench.task_records import Track
 
 FORMAT: Literal["clir-bench/submission/1"] = "clir-bench/submission/1"
 MAX_BYTES = 4_000_000
 """No submission file may be larger."""
 DEEPER = 255
-_MAX_RANKS = 50_000_000  # what a file claims to hold is not given memory blindly
+_MAX_RANKS = 1_000_000  # what a file claims to hold is not given memory blindly; the largest task has 104,062
+_MOST_NUMBERS = 6_000_000  # where queries have several relevant documents, whoever reads the file computes for half a second
+_MOST_TOLD, _LONGEST = 1000, 1000  # problems of a file, and characters of one
 
 
 class Submission(Strict):
@@ -42,15 +60,16 @@ class Submission(Strict):
     task: TaskRecord
     system: SystemRecord
     complete: bool
-    pool: dict[str, Count]
+    pool: dict[Language, Count]
     pairs: Annotated[tuple[PairRecord, ...], Field(strict=False, min_length=1)]
     bias: Annotated[tuple[ProfileRecord, ...], Field(strict=False)] = ()
     timings: Annotated[tuple[TimingRecord, ...], Field(strict=False)] = ()
     gold_ranks: GoldRankRecord | None
     provenance: Provenance
-    submitter: Annotated[str, Field(max_length=200)] | None = None
+    submitter: Label | None = None
     citation: Text | None = None
     notes: Text | None = None
+    correction: Correction | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -64,14 +83,12 @@ class Submission(Strict):
             problems.append(f"track is {self.task.track!r}: every pair of the oracle track says how many queries had a document injected, and no other track's")
         if self.complete != (len(listed) == self.task.pairs):
             problems.append(f"complete is {self.complete}, but {len(listed)} of {self.task.pairs} pairs are there")
+        named = {name for record in self.pairs for name in (*record.measures, *record.own_language)}
+        if deep := [name for name in sorted(named) if parse_measure(name).k > self.task.depth]:
+            problems.append(f"{', '.join(deep[:10])}: deeper than task.depth {self.task.depth}")
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-    @property
-    def trust(self) -> Literal["claimed", "consistent"]:
-        """What the file alone supports: with gold ranks its numbers can be recomputed, without they are a claim."""
-        return "consistent" if self.gold_ranks else "claimed"
 
     def ranks(self, which: Literal["full", "own_language"] = "full") -> GoldRanks:
         """The gold ranks as arrays; ``document`` and ``query`` are unknown and count up. Raises SubmissionError."""
@@ -120,6 +137,8 @@ def disagreements(submission: Submission) -> list[str]:
     if submission.gold_ranks is None:
         return []
     problems: list[str] = []
+    if submission.gold_ranks.own_language is None and any(record.own_language for record in submission.pairs):
+        problems.append("pairs have own_language, but gold_ranks.own_language is null: nothing supports them")
     both: list[tuple[Literal["full", "own_language"], str]] = [("full", "measures"), ("own_language", "own_language")]
     for which, part in both:
         if which == "own_language" and submission.gold_ranks.own_language is None:
@@ -129,8 +148,13 @@ def disagreements(submission: Submission) -> list[str]:
         except SubmissionError as error:
             return [str(error)]
         names = sorted({name for record in submission.pairs for name in getattr(record, part)})
-        for name in names:
-            for record, found in zip(submission.pairs, stats(parse_measure(name), ranks), strict=True):
+        measures = [parse_measure(name) for name in names]
+        if submission.gold_ranks.golds is not None and (numbers := len(ranks.rank) * len(measures)) > _MOST_NUMBERS:
+            return [f"{len(measures)} measures of {len(ranks.rank)} relevant documents are {numbers} numbers, but a submission has at most {_MOST_NUMBERS}"]
+        single = submission.gold_ranks.golds is None and max((measure.k for measure in measures), default=0) < DEEPER
+        recomputed = stats_by_rank(measures, ranks) if single and measures else [stats(measure, ranks) for measure in measures]
+        for name, of_pairs in zip(names, recomputed, strict=True):
+            for record, found in zip(submission.pairs, of_pairs, strict=True):
                 stated: StatRecord | None = getattr(record, part).get(name)
                 if stated is None:
                     problems.append(f"pairs.{record.pair}.{part}.{name}: missing, though other pairs have it")
@@ -143,18 +167,25 @@ def parse_submission(text: str | bytes, where: str) -> Submission:
     """A submission from JSON, strictly. Raises SubmissionError with every problem; ``where`` names the file."""
     if len(text) > MAX_BYTES:
         raise SubmissionError.of(where, [f"{len(text)} bytes, but a submission has at most {MAX_BYTES}"])
+    if wrong := objections(text):
+        raise SubmissionError.of(where, wrong)
     try:
         return Submission.model_validate_json(text)
     except ValidationError as error:
-        lines = [line.replace("file: Invalid JSON", "not JSON") for line in problems_in(error, Submission)]
+        if (count := error.error_count()) > _MOST_TOLD:
+            raise SubmissionError.of(where, [f"{count} values are wrong or unknown, too many to name: it is no submission"]) from None
+        lines = [line.replace("file: Invalid JSON", "not JSON")[:_LONGEST] for line in problems_in(error, Submission)]
         raise SubmissionError.of(where, lines) from None
 
 
 def read_submission(path: str | Path) -> Submission:
     """The submission in a file. Raises SubmissionError."""
     try:
-        if (size := Path(path).stat().st_size) > MAX_BYTES:
-            raise SubmissionError.of(str(path), [f"{size} bytes, but a submission has at most {MAX_BYTES}"])
+        status = Path(path).stat()
+        if not S_ISREG(status.st_mode):
+            raise SubmissionError(f"{path}: no file that can be read to its end")
+        if status.st_size > MAX_BYTES:
+            raise SubmissionError.of(str(path), [f"{status.st_size} bytes, but a submission has at most {MAX_BYTES}"])
         content = Path(path).read_bytes()
     except OSError as error:
         raise SubmissionError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -164,14 +195,17 @@ def read_submission(path: str | Path) -> Submission:
 def path_of(submission: Submission) -> Path:
     """The canonical place of a submission below ``submissions/``."""
     task, partial = submission.task, None if submission.complete else [record.pair for record in submission.pairs]
-    return canonical_path(submission.system.name, submission.system.variant, task.name, task.version, task.track, partial)
+    day = submission.provenance.started[:10] if submission.correction else None
+    return canonical_path(submission.system.name, submission.system.variant, task.name, task.version, task.track, partial, day)
 
 
-def canonical_path(system: str, variant: str, task: str, version: int, track: Track, partial: Sequence[Pair] | None) -> Path:
-    """``<org>__<model>/<variant>/<task>-v<version>.json``, with a mark for a track of re-ranking, and for which pairs are there if some are missing."""
+def canonical_path(system: str, variant: str, task: str, version: int, track: Track, partial: Sequence[Pair] | None, day: str | None = None) -> Path:
+    """``<org>__<model>/<variant>/<task>-v<version>.json``, with marks for a track of re-ranking, for the pairs if some are missing, for a correction's day."""
     marks = "" if track == "retrieval" else f".{track}"
     if partial is not None:
         marks += f".partial-{hashlib.sha256(' '.join(map(str, sorted(partial))).encode()).hexdigest()[:6]}"
+    if day is not None:
+        marks += f".{day}"
     return Path(system.replace("/", "__")) / variant / f"{task.replace(':', '_')}-v{version}{marks}.json"
 
 

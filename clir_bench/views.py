@@ -10,7 +10,6 @@ from rich.text import Text
 
 from clir_bench import bias, languages
 from clir_bench.collection import Pair
-from clir_bench.compare import Comparison
 from clir_bench.measures import macro_mean
 from clir_bench.submission import Submission, means
 
@@ -133,28 +132,6 @@ def details(submission: Submission) -> RenderableType:
     ]
     lines += [Text(f"{t.stage:>18}: {t.items:,} in {t.seconds:.2f} s ({t.cpu_seconds:.2f} CPU s)", style="dim") for t in submission.timings]
     return Group(*lines)
-
-
-def comparison(result: Comparison, rows: int | None = None) -> RenderableType:
-    """Paired differences per pair, largest first, and the macro difference."""
-    title = f"{result.measure}, percent points: B minus A on the same queries"
-    table = _table()
-    for column in ("pair", "n", "A", "B", "B - A", "only A better", "only B better", "p (McNemar)" if result.exact_test else "p"):
-        table.add_column(column, justify="left" if column == "pair" else "right")
-    shown = sorted(result.rows, key=lambda row: -abs(row.difference))
-    for row in shown[:rows]:
-        p = "-" if row.p is None else f"{row.p:.3f}"
-        table.add_row(str(row.pair), f"{row.n:,}", percent(row.a), percent(row.b), f"{100 * row.difference:+.1f}", f"{row.only_a:,}", f"{row.only_b:,}", p)
-    if rows is not None and len(shown) > rows:
-        table.add_row("...", *[""] * 7)
-    summary = Text(
-        f"macro mean over {len(result.rows)} pairs: A {percent(result.mean_a)}, B {percent(result.mean_b)}, difference {100 * (result.mean_b - result.mean_a):+.1f}; "
-        f"B is ahead in {result.wins}, level in {result.ties}, behind in {result.losses} pairs.",
-        style="bold",
-    )
-    return Group(
-        Text(title, style="bold"), table, summary, Text("The p of each pair is uncorrected: among many pairs some fall below 0.05 by chance.", style="dim")
-    )
 
 
 def show(console: Console, *parts: RenderableType) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from clir_bench.claims import Claims
 from clir_bench.sources.building import BUILDERS, cost_of
 from clir_bench.sources.leakage import RULES
 from clir_bench.sources.pairs import load_pair_set, pair_set_names
@@ -16,7 +17,7 @@ BEGIN, END = "<!-- made by docs/make_docs.py -->", "<!-- end of what is made -->
 
 def schemas() -> Iterator[tuple[Path, str]]:
     """The published JSON schemas."""
-    for name, model in (("submission", Submission), ("task", Task)):
+    for name, model in (("submission", Submission), ("task", Task), ("claims", Claims)):
         yield FOLDER / f"{name}.schema.json", json.dumps(model.model_json_schema(by_alias=True), indent=1, ensure_ascii=False) + "\n"
 
 

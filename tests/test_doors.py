@@ -26,6 +26,7 @@ from clir_bench.sources import open_task
 from clir_bench.submission import read_submission, write_submission
 from clir_bench.system import System
 from clir_bench.task import Task
+from clir_bench.trust import assess
 
 PAIRS = [Pair("en", "de"), Pair("en", "en"), Pair("zh", "en"), Pair("fr", "zh")]
 KEYS = {"R@1": "recall_at_1", "R@10": "recall_at_10", "R@100": "recall_at_100", "nDCG@10": "ndcg_at_10", "nDCG@100": "ndcg_at_100", "RR@100": "mrr_at_100"}
@@ -176,7 +177,7 @@ def test_mteb_results_round_trip(sample: tuple[Task, Collection], tmp_path: Path
     assert "NaN" not in text
     assert len(mteb.TaskResult.from_disk(result).scores["test"]) == len(PAIRS)
     back = mteb_results.read_result(result, result.with_name("model_meta.json"))
-    assert back.trust == "claimed"
+    assert assess(back).trust == "claimed"
     assert not back.complete
     for mine, theirs in zip(bm25.submission.pairs, back.pairs, strict=True):
         assert mine.pair == theirs.pair
@@ -202,7 +203,7 @@ def test_import_turns_round_a_task_that_lists_the_document_language_first(tmp_pa
     assert [str(p.pair) for p in submission.pairs] == ["en-ar"]  # Belebele: [corpus, question]
     assert submission.pairs[0].measures["R@10"].n == 900
     assert submission.pairs[0].measures["R@10"].mean == pytest.approx(0.6)
-    assert submission.trust == "claimed"
+    assert assess(submission).trust == "claimed"
 
 
 def test_import_refuses_a_task_of_unknown_direction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,7 +253,7 @@ def test_mteb_run_through_our_entry_and_back(tmp_path: Path, capsys: pytest.Capt
     subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     result = next(tmp_path.rglob("CLIRBenchSample.json"))
     assert main(["import", str(result), "--output", str(tmp_path / "ours")]) == 0
-    assert "(claimed: without gold ranks nothing can be recomputed)" in capsys.readouterr().out
+    assert "(claimed: it carries no gold ranks, so nothing can be recomputed; it names no fingerprint" in capsys.readouterr().out
     submission = read_submission(next((tmp_path / "ours").rglob("*.json")))
     assert submission.complete
     assert submission.pairs[0].measures["R@10"].n == 96

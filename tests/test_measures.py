@@ -8,8 +8,8 @@ import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clir_bench.collection import NOTHING, Collection, Document, Judgement, Query, Ranking, build_collection
-from clir_bench.measures import KINDS, NOT_FOUND, Measure, gold_ranks, macro_mean, parse_measure, stats, values
+from clir_bench.collection import NOTHING, Collection, Document, Judgement, Pair, Query, Ranking, build_collection
+from clir_bench.measures import KINDS, NOT_FOUND, GoldRanks, Measure, gold_ranks, macro_mean, parse_measure, stats, stats_by_rank, values
 from clir_bench.runs import distinct_scores
 
 TREC = {"R": "recall_{k}", "Success": "success_{k}", "nDCG": "ndcg_cut_{k}", "P": "P_{k}", "AP": "map_cut_{k}"}
@@ -139,3 +139,19 @@ def test_unknown_measures_are_refused_with_the_cure(name: str) -> None:
 
 def test_every_kind_is_explained() -> None:
     assert all(len(text) > 20 for text in KINDS.values())
+
+
+def test_counting_ranks_gives_the_stats_of_every_measure() -> None:
+    rng = np.random.default_rng(7)
+    pairs = (Pair("de", "en"), Pair("en", "de"), Pair("en", "en"))
+    pair = np.sort(rng.integers(0, 3, 400)).astype(np.int32)
+    rank = rng.integers(1, 300, 400).astype(np.int32)
+    rank[rank > 254] = NOT_FOUND
+    ones, every = np.ones(400, np.int32), np.arange(400, dtype=np.int32)
+    ranks = GoldRanks(pairs, pair, every, ones, rank, ones, every)
+    measures = [parse_measure(name) for name in ("R@1", "R@100", "nDCG@10", "RR@100", "P@10", "AP@100", "Success@5")]
+    for measure, counted in zip(measures, stats_by_rank(measures, ranks), strict=True):
+        for one, other in zip(stats(measure, ranks), counted, strict=True):
+            assert one.n == other.n
+            assert other.sum == pytest.approx(one.sum, rel=1e-12)
+            assert other.sum_squares == pytest.approx(one.sum_squares, rel=1e-12)

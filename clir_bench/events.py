@@ -1,0 +1,141 @@
+"""The event log: what happened to submissions and when, append-only. Each line holds the hash of the one before, so that no line can be changed unseen."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from filelock import FileLock
+from pydantic import Field, ValidationError
+
+from clir_bench.errors import SubmissionError
+from clir_bench.records import Hash, Label, Moment, Text
+from clir_bench.strict import Strict, problems_in
+from clir_bench.strict_json import objections
+from clir_bench.trust import Trust
+
+LOG = "events.jsonl"
+"""The log's name below a folder of submissions."""
+Happening = Literal["accepted", "superseded", "reproduced", "flagged", "withdrawn"]
+_FIRST = "0" * 64
+_LONGEST = 10_000  # bytes of a line
+
+
+class Event(Strict):
+    """A line: what happened to the file at ``path`` below the folder of submissions. ``trust`` is its level from then on, null where it has none."""
+
+    date: Moment
+    event: Happening
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)+\.json$", max_length=400)]
+    sha256: Hash
+    trust: Trust | None
+    by: Annotated[Label, Field(min_length=1)]
+    note: Text | None
+    previous: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def sha256_of(content: bytes) -> str:
+    """The hash that names a file's content."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def read_events(log: Path) -> tuple[Event, ...]:
+    """The events, oldest first; none where there is no log. Raises SubmissionError with every problem and its line."""
+    try:
+        content = log.read_bytes()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise SubmissionError(f"{log}: cannot be read: {error.strerror or error}") from None
+    events, problems = parse_events(content)
+    if problems:
+        raise SubmissionError.of(str(log), problems)
+    return events
+
+
+def parse_events(content: bytes) -> tuple[tuple[Event, ...], list[str]]:
+    """The events of a log's content, and every problem in it."""
+    events: list[Event] = []
+    problems: list[str] = []
+    lines = content.split(b"\n")
+    if lines.pop():
+        problems.append(f"line {len(lines) + 1}: it has no end: something was killed while it was written. Remove that line.")
+    previous, accepted = _FIRST, dict[str, str]()
+    for number, line in enumerate(lines, 1):
+        event, wrong = _parse_line(line)
+        if event is not None:
+            events.append(event)
+            if event.previous != previous:
+                wrong.append(
+                    f"the chain is broken: previous is {event.previous[:12]}..., but the line before has {previous[:12]}...: one of them was changed."
+                    " Take the log from the main branch and append to it."
+                )
+            if event.event == "accepted" and accepted.setdefault(event.path, event.sha256) != event.sha256:
+                wrong.append(f"{event.path} was accepted before with other content ({accepted[event.path][:19]}...): a submission never changes")
+        problems += [f"line {number}: {problem}" for problem in wrong]
+        previous = hashlib.sha256(line).hexdigest()
+    return tuple(events), problems
+
+
+def append_event(log: Path, event: Happening, path: str, sha256: str, *, trust: Trust | None, by: str, note: str | None = None) -> Event:
+    """Append a line to a log that holds, the whole of it or nothing. Raises SubmissionError."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(log.with_name(f".{log.name}.lock")):
+        lines = log.read_bytes().splitlines() if read_events(log) else []
+        record = _record(event, path, sha256, trust, by, note, hashlib.sha256(lines[-1]).hexdigest() if lines else _FIRST)
+        try:
+            with log.open("ab") as stream:
+                size = stream.tell()
+                try:
+                    stream.write(f"{record.model_dump_json()}\n".encode())
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                except BaseException:
+                    os.ftruncate(stream.fileno(), size)
+                    raise
+        except OSError as error:
+            raise SubmissionError(f"{log} cannot be written: {error.strerror or error}") from error
+    return record
+
+
+def content_problems(events: tuple[Event, ...], folder: Path) -> Iterator[str]:
+    """Accepted submissions below ``folder`` that are not there any more, or not as they were; a withdrawn one may be gone."""
+    withdrawn = {event.path for event in events if event.event == "withdrawn"}
+    accepted = {event.path: event.sha256 for event in events if event.event == "accepted" and event.path not in withdrawn}
+    for path, sha256 in accepted.items():
+        try:
+            found = sha256_of((folder / path).read_bytes())
+        except OSError:
+            yield f"{path} was accepted, but is not there. Put it back: git checkout main -- {folder.name}/{path}"
+            continue
+        if found != sha256:
+            yield changed(path, sha256, found)
+
+
+def changed(path: str, accepted: str, found: str) -> str:
+    """What to say of a submission that was accepted with other content."""
+    return (
+        f"{path} was accepted as {accepted[:19]}..., but is {found[:19]}... now: a submission never changes. Put the old file back, then"
+        f" clir-bench submit FILE --corrects {path} --reason bugfix"
+    )
+
+
+def _parse_line(line: bytes) -> tuple[Event | None, list[str]]:
+    if len(line) > _LONGEST:
+        return None, [f"{len(line):,} bytes, but a line has at most {_LONGEST:,}"]
+    try:
+        return Event.model_validate_json(line), objections(line)
+    except ValidationError as error:
+        return None, problems_in(error, Event)
+
+
+def _record(event: Happening, path: str, sha256: str, trust: Trust | None, by: str, note: str | None, previous: str) -> Event:
+    date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return Event(date=date, event=event, path=path, sha256=sha256, trust=trust, by=by, note=note, previous=previous)
+    except ValidationError as error:
+        raise SubmissionError.of(f"event {event!r}", problems_in(error, Event)) from None

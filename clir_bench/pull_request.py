@@ -1,0 +1,127 @@
+"""Review of a pull request's submissions: what it adds, and that nothing which was there is changed. Runs nothing of the pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from clir_bench.checking import check_files
+from clir_bench.claims import FOLDER as CLAIMS
+from clir_bench.errors import ClirBenchError
+from clir_bench.events import LOG
+from clir_bench.layout import FOLDER as LAYOUTS
+from clir_bench.layout import read_layout
+from clir_bench.standings.landing import landing_words
+from clir_bench.submit import Entry, prepare
+
+
+class Review(NamedTuple):
+    """Paths are relative to the folder of submissions. ``entries``: what each new submission that holds would be; ``notes``: what a maintainer must see to."""
+
+    added: tuple[str, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+def review(base: Path, head: Path) -> Review:
+    """Compare the ``submissions`` folders of two checkouts: the main branch, and the pull request merged into it."""
+    before, after = base / "submissions", head / "submissions"
+    old, new = _files(before), _files(after)
+    problems, notes, entries = [*_twins(new)], list[str](), list[Entry]()
+    problems += [f"{path}: it is gone, but what was submitted stays. git checkout main -- submissions/{path}" for path in old if path not in new]
+    added = [path for path in new if path not in old]
+    for path, file in new.items():
+        if path not in old or file.is_symlink() or file.read_bytes() != old[path].read_bytes():
+            found = _judge(path, file, old.get(path), before)
+            if isinstance(found, Entry):
+                entries.append(found)
+            elif found.startswith("note: "):
+                notes.append(found.removeprefix("note: "))
+            elif found:
+                problems.append(found)
+    return Review(tuple(added), tuple(problems), tuple(notes), tuple(entries))
+
+
+def as_markdown(found: Review) -> str:
+    """The review as a comment. Texts of people stand in blocks of code: they link to nothing and call nobody."""
+    parts = ["## Submissions", f"{_count(len(found.entries), 'new submission')}, {_count(len(found.problems), 'problem')}."]
+    for entry in found.entries:
+        s, at = entry.submission, entry.landing
+        lines = [
+            f"place          submissions/{entry.path}",
+            f"system         {s.system.name} ({s.system.variant})",
+            f"task           {s.task.name} v{s.task.version}, {s.task.track}, {len(s.pairs)} of {s.task.pairs} pairs",
+            *(f"{'trust' if i == 0 else '':15}{text}" for i, text in enumerate((entry.assessment.trust, *entry.assessment.reasons))),
+            f"contamination  {entry.contamination.state}: {entry.contamination.reason}",
+            f"{at.measure:15}{100 * at.mean:.1f} % over {len(s.pairs)} pairs" + (f", rank {at.rank} of {at.of}" if at.rank else f", no rank: {at.why}"),
+            *(f"{side:15}{100 * n.mean:.1f} % {n.path}" for side, n in (("above it", at.above), ("below it", at.below)) if n),
+            *(f"{'':15}{words}" for words in landing_words(at)),
+            *(f"{like.kind:15}{like.text}" for like in entry.likenesses),
+        ]
+        parts.append(_block(lines))
+    if found.problems:
+        parts += ["### Problems", _block(found.problems)]
+    if found.notes:
+        parts += ["### For a maintainer", _block(found.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _judge(path: str, file: Path, old: Path | None, before: Path) -> Entry | str:
+    """What a new or changed file is: an entry, a problem, a note, or nothing to say ("")."""
+    parts = path.split("/")
+    try:
+        if file.is_symlink() or not file.is_file():
+            return f"{path}: a link or no file. Put the file itself there."
+        if path == LOG:
+            return _log_problem(file, old)
+        if parts[0] == CLAIMS and len(parts) == 2 and file.suffix == ".json":
+            return next(problem for _, problem in check_files([file])) or f"note: {path}: claims are compared with the publication by hand"
+        if old:
+            return f"{path}: it is changed, but a submission never changes. clir-bench submit FILE --corrects submissions/{path} --reason bugfix"
+        if parts[0] == LAYOUTS and len(parts) == 2 and file.suffix == ".parquet":
+            layout = read_layout(file)
+            return f"note: {path}: a new layout ({layout.task} v{layout.version}, {len(layout.topic)} queries); evaluate the task and compare it"
+        if len(parts) == 3 and file.suffix == ".json":
+            entry = prepare(file, before)
+            return entry if entry.path == path else f"{path}: its place is submissions/{entry.path}. Move it there."
+    except ClirBenchError as error:
+        return str(error)
+    return f"{path}: neither a submission nor claims nor a layout. Take it out."
+
+
+def _log_problem(file: Path, old: Path | None) -> str:
+    """A log may only grow."""
+    if old and not file.read_bytes().startswith(old.read_bytes()):
+        return f"{LOG}: lines that were there are changed or gone. Take it from the main branch; only maintainers append to it."
+    return next(problem for _, problem in check_files([file])) or f"note: {LOG}: lines were appended. Only maintainers may do that."
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """All files and links below a folder by relative path, hidden ones, too; nothing descends into a link."""
+    return {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_symlink() or not p.is_dir()}
+
+
+def _twins(files: dict[str, Path]) -> Iterator[str]:
+    """Files and folders whose names differ by capitals only: one on many machines."""
+    spelled: dict[str, str] = {}
+    for path in files:
+        parts = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            name = "/".join(parts[:depth])
+            if spelled.setdefault(name.casefold(), name) != name:
+                yield f"{path}: {name} and {spelled[name.casefold()]} are one name on many machines"
+                break
+
+
+def _block(lines: tuple[str, ...] | list[str]) -> str:
+    """A block of code that no text can end."""
+    text = "\n".join(lines)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

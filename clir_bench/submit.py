@@ -1,0 +1,199 @@
+"""Entering a submission: all that is wrong with it, its place, what it is like, where it would land, and the steps of the pull request."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from clir_bench.checking import submission_problems
+from clir_bench.collection import Pair
+from clir_bench.contamination import Contamination, states
+from clir_bench.copies import Likeness, Other, Ranks, find_copies, models_of
+from clir_bench.errors import SubmissionError
+from clir_bench.events import LOG, Event, append_event, changed, read_events, sha256_of
+from clir_bench.records import Correction, Stage
+from clir_bench.standings import Index, open_index
+from clir_bench.standings.landing import Landing, land
+from clir_bench.standings.shapes import board_key
+from clir_bench.submission import DEEPER, Submission, path_of, read_submission, to_json, write_submission
+from clir_bench.task import known_task
+from clir_bench.trust import Assessment, assess
+
+_CHAIN: TypeAdapter[tuple[Stage, ...]] = TypeAdapter(tuple[Stage, ...])
+
+
+class Entry(NamedTuple):
+    """A submission that can be entered. ``path`` is its place below the folder, ``content`` what is or will be there."""
+
+    path: str
+    submission: Submission
+    content: bytes
+    assessment: Assessment
+    contamination: Contamination
+    likenesses: tuple[Likeness, ...]
+    landing: Landing
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the content."""
+        return sha256_of(self.content)
+
+
+def prepare(file: Path, folder: Path, *, correction: Correction | None = None) -> Entry:
+    """The entry that a file makes in a folder of submissions. Writes nothing. Raises SubmissionError with every problem.
+
+    ``correction`` says which submission it stands in place of.
+    """
+    submission, given = read_submission(file), file.read_bytes()
+    if correction:
+        submission = submission.model_copy(update={"correction": correction})
+    return enter(submission, given, folder, open_index(folder, build=True) if folder.is_dir() else None, str(file))
+
+
+def enter(submission: Submission, given: bytes, folder: Path, index: Index | None, where: str) -> Entry:
+    """The entry that a submission makes in a folder with that index, read from the bytes ``given``, of what ``where`` names.
+
+    Writes nothing. Raises SubmissionError with every problem.
+    """
+    path = path_of(submission)
+    there = (folder / path).is_file() and (folder / path).read_bytes() == given
+    content = given if there else to_json(submission).encode()
+    problems = [*submission_problems(submission), *_place_problems(path, submission, content, folder)]
+    if problems:
+        raise SubmissionError.of(where, problems)
+    likenesses = find_copies(submission, *_others(index, submission, path.as_posix())) if index else []
+    replaced = submission.correction.replaces if submission.correction else None
+    twice = [found.text for found in likenesses if found.kind == "duplicate" and sha256_of((folder / found.path).read_bytes()) != replaced]
+    if twice:
+        raise SubmissionError.of(where, twice)
+    task = known_task(submission.task.name)
+    contamination = states(submission.system.stages, task.contains if task else ())
+    kept = tuple(found for found in likenesses if found.kind != "duplicate")
+    return Entry(path.as_posix(), submission, content, assess(submission), contamination, kept, land(submission, index))
+
+
+def correct(replaced: Path, folder: Path, file: Path, reason: str, note: str | None) -> Correction:
+    """The record of a correction: ``file`` in place of ``replaced``, which must be in the folder and of the same system and task. Raises SubmissionError."""
+    old, new = read_submission(replaced), read_submission(file)
+    problems = [
+        f"{what}: {ours}, but {replaced} has {theirs}. A correction is of the same system and task."
+        for what, ours, theirs in (
+            ("system.name", new.system.name, old.system.name),
+            ("system.variant", new.system.variant, old.system.variant),
+            ("task", f"{new.task.name} v{new.task.version} ({new.task.track})", f"{old.task.name} v{old.task.version} ({old.task.track})"),
+        )
+        if ours != theirs
+    ]
+    if not replaced.resolve().as_posix().endswith((folder / path_of(old)).resolve().as_posix()):
+        problems.append(f"{replaced} is not in its place, {folder / path_of(old)}: only what was submitted can be corrected")
+    hashed = sha256_of(replaced.read_bytes())
+    problems += [f"{replaced} was corrected before, by {path.name}. Correct that one." for path in _corrections(replaced, hashed)]
+    if problems:
+        raise SubmissionError.of(str(file), problems)
+    return Correction.model_validate({"replaces": hashed, "reason": reason, "note": note})
+
+
+def write(entry: Entry, folder: Path) -> None:
+    """Put the entry in its place, unless it is there already. Raises SubmissionError."""
+    if not (folder / entry.path).exists():
+        write_submission(entry.submission, folder / entry.path)
+
+
+def record(entry: Entry, folder: Path, by: str) -> list[Event]:
+    """Append to the folder's log that the entry was accepted, what it replaces, and what it is suspiciously like. Raises SubmissionError."""
+    log, correction = folder / LOG, entry.submission.correction
+    if any(event.event == "accepted" and event.path == entry.path for event in read_events(log)):
+        raise SubmissionError(f"{log}: {entry.path} was accepted before")
+    events = [append_event(log, "accepted", entry.path, entry.sha256, trust=entry.assessment.trust, by=by)]
+    if correction:
+        old = next(p for p in (folder / entry.path).parent.glob("*.json") if sha256_of(p.read_bytes()) == correction.replaces)
+        note = f"{correction.reason}: {entry.path}"
+        events.append(append_event(log, "superseded", old.relative_to(folder).as_posix(), correction.replaces, trust=None, by=by, note=note))
+    events += [
+        append_event(log, "flagged", entry.path, entry.sha256, trust=entry.assessment.trust, by=by, note=found.text)
+        for found in entry.likenesses
+        if found.kind != "relative"
+    ]
+    return events
+
+
+def pull_request_steps(entry: Entry, folder: Path) -> list[str]:
+    """The commands, and what to do where no command can."""
+    s = entry.submission
+    branch = f"submission-{entry.path.removesuffix('.json').replace('/', '-')}"
+    return [
+        f"git checkout -b {shlex.quote(branch)}",
+        f"git add {shlex.quote(str(folder / entry.path))}",
+        f"git commit -m {shlex.quote(f'Add {s.system.name} ({s.system.variant}) on {s.task.name} v{s.task.version}')}",
+        f"git push -u origin {shlex.quote(branch)}",
+        f"open {_compare_address(folder, branch)}",
+        "CI checks the form, computes every number again, looks for copies, and comments where it lands. A maintainer merges it and writes the log.",
+    ]
+
+
+def _place_problems(path: Path, submission: Submission, content: bytes, folder: Path) -> Iterator[str]:
+    """Why the content cannot stand at ``path`` below the folder."""
+    place, canonical = folder / path, path.as_posix()
+    accepted = {event.path: event.sha256 for event in read_events(folder / LOG) if event.event == "accepted"}
+    if accepted.get(canonical, sha256_of(content)) != sha256_of(content):
+        yield changed(canonical, accepted[canonical], sha256_of(content))
+    elif place.exists() and place.read_bytes() != content:
+        way = "Wait for tomorrow's run, or correct that one" if submission.correction else f"--corrects {place} --reason rerun, bugfix or new_revision"
+        yield f"{place} is there with other content, and a submission never changes. {way}."
+    for here in (folder, folder / path.parts[0], folder / path.parent):
+        wanted = path.parts[len(here.relative_to(folder).parts)]
+        if near := next((p.name for p in here.glob("*") if p.name != wanted and p.name.casefold() == wanted.casefold()), None):
+            yield f"{here / near} is there: {wanted} differs from it only by capitals, which are one name on many machines"
+    if submission.correction and not any(sha256_of(p.read_bytes()) == submission.correction.replaces for p in place.parent.glob("*.json")):
+        yield f"correction.replaces: {submission.correction.replaces[:19]}..., but no file in {place.parent} has that content"
+
+
+def _others(index: Index, submission: Submission, mine: str) -> tuple[list[Other], Ranks]:
+    """The other submissions of the same board and collection, and their ranks of this submission's relevant documents, in its order."""
+    key = board_key(submission.task.name, submission.task.version, submission.task.track)
+    board, entries = index.boards.get(key), index.entries
+    if board is None:
+        return [], np.zeros((0, 0), np.uint8)
+    at = [int(i) for i in entries.index[(entries["board"] == key) & (entries["path"] != mine) & ~entries["withdrawn"]]]
+    signatures, chains, pairs = (index.texts(column) for column in ("signature", "stages", "asked"))
+    others = [
+        Other(
+            str(entries.at[i, "path"]),
+            str(signatures[i]),
+            models_of(_CHAIN.validate_json(str(chains[i]))),
+            tuple(Pair(*pair) for pair, _ in json.loads(str(pairs[i]))),
+        )
+        for i in at
+    ]
+    asked = [(record.pair, next(iter(record.measures.values())).n) for record in submission.pairs]
+    if not submission.gold_ranks or board.shape.misfit(submission.task.fingerprint, asked, len(submission.ranks().rank)):
+        return others, np.zeros((len(others), 0), np.uint8)
+    placed = board.shape.place(asked, np.minimum(submission.ranks().rank, DEEPER).astype(np.uint8))
+    columns = slice(None) if submission.complete else placed > 0
+    rows = entries["rank_row"][at].fillna(-1).to_numpy(int)
+    blank = np.zeros(board.shape.width, np.uint8)
+    return others, np.stack([(board.ranks[row] if row >= 0 else blank)[columns] for row in rows]) if at else np.zeros((0, 0), np.uint8)
+
+
+def _corrections(replaced: Path, sha256: str) -> Iterator[Path]:
+    """The submissions beside a file that replace it."""
+    for path in replaced.parent.glob("*.json"):
+        if path != replaced and (correction := read_submission(path).correction) and correction.replaces == sha256:
+            yield path
+
+
+def _compare_address(folder: Path, branch: str) -> str:
+    """GitHub's page for opening the pull request, from the remote of the checkout; in words where there is none."""
+    try:
+        asked = subprocess.run(["git", "-C", str(folder), "remote", "get-url", "origin"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "the page of the repository on GitHub, and there a pull request from your branch"
+    address = asked.stdout.strip().removesuffix(".git").replace("git@github.com:", "https://github.com/")
+    return f"{address}/compare/{branch}?expand=1"

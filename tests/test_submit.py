@@ -1,0 +1,413 @@
+"""Entering, correcting, auditing and reviewing submissions: nothing is written unless all holds, and nothing that was there changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import HashingEncoder, assembled
+from scipy.stats import spearmanr
+
+from clir_bench.audit import audit
+from clir_bench.checking import check_files, find_files
+from clir_bench.cli import main
+from clir_bench.collection import Collection
+from clir_bench.copies import Other, find_copies, models_of
+from clir_bench.errors import SubmissionError
+from clir_bench.evaluate import Evaluation, evaluate
+from clir_bench.events import LOG, read_events, sha256_of
+from clir_bench.measures import NOT_FOUND, GoldRanks, parse_measure, stats
+from clir_bench.pull_request import as_markdown, review
+from clir_bench.submission import Submission, pack_ranks, parse_submission, path_of, stat_record, to_json, write_submission
+from clir_bench.system import System
+from clir_bench.task import Task
+
+BM25 = "clir-bench__bm25/multilingual/sample-v1.json"
+MINE = "tests__hashing/native-1/sample-v1.json"
+
+
+@pytest.fixture(scope="session")
+def bm25(sample: tuple[Task, Collection]) -> Submission:
+    return evaluate(*sample, System(model="bm25")).submission
+
+
+@pytest.fixture
+def folder(bm25: Submission, tmp_path: Path) -> Path:
+    """A folder of submissions with BM25 in it."""
+    write_submission(bm25, tmp_path / "submissions" / BM25)
+    return tmp_path / "submissions"
+
+
+@pytest.fixture
+def mine(hashed: Evaluation, tmp_path: Path) -> Path:
+    """What an evaluation wrote, elsewhere."""
+    write_submission(hashed.submission, tmp_path / "mine.json")
+    return tmp_path / "mine.json"
+
+
+def edited(submission: Submission, *edits: Callable[[dict[str, Any]], object]) -> Submission:
+    content = json.loads(to_json(submission))
+    for edit in edits:
+        edit(content)
+    return parse_submission(json.dumps(content), "edited.json")
+
+
+def with_ranks(submission: Submission, rank: np.ndarray[Any, Any]) -> Submission:
+    """The same submission had its ranks been these, all numbers with them; own-language numbers and profiles left out."""
+    full = submission.ranks().with_rank(np.where(rank >= 255, NOT_FOUND, rank).astype(np.int32))
+    found = {name: stats(parse_measure(name), full) for name in submission.pairs[0].measures}
+    pairs = tuple(
+        record.model_copy(update={"measures": {name: stat_record(found[name][i]) for name in found}, "own_language": {}})
+        for i, record in enumerate(submission.pairs)
+    )
+    return submission.model_copy(update={"pairs": pairs, "bias": (), "gold_ranks": pack_ranks(full, None)})
+
+
+def named(submission: Submission, name: str, revision: str = "1") -> Submission:
+    """The same as another model's."""
+
+    def rename(content: dict[str, Any]) -> None:
+        content["system"].update(name=name, signature=f"{name}@{revision}")
+        content["system"]["stages"] = [{"kind": "external", "model": {"name": name, "revision": revision}, "source": "tests"}]
+
+    return edited(submission, rename)
+
+
+def submit(folder: Path, file: Path, *options: str) -> int:
+    return main(["submit", str(file), "--submissions", str(folder), *options])
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.endswith(".lock")}
+
+
+def test_a_submission_is_put_in_its_place_and_told_what_it_is(folder: Path, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(folder, mine) == 0
+    said = capsys.readouterr().out
+    assert (folder / MINE).read_bytes() == mine.read_bytes()
+    assert "trust: recomputed\n  every measure follows exactly from" in said
+    assert "contamination: undisclosed\n" in said
+    assert "over 64 pairs; rank 2 of 2 complete ones" in said
+    assert f"above it: 21.2 %, {BM25}" in said
+    assert "git add " in said
+    assert "git push -u origin submission-tests__hashing-native-1-sample-v1" in said
+    assert said.endswith(f"wrote {folder / MINE}\n")
+    assert not (folder / LOG).exists()  # submitters never write it
+    assert submit(folder, folder / MINE) == 0  # where it is it may be asked about again
+    assert f"in its place: {folder / MINE}" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_all_and_writes_nothing(folder: Path, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(folder)
+    assert submit(folder, mine, "--dry-run", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["path"], said["trust"], said["written"]) == (MINE, "recomputed", False)
+    assert said["landing"]["above"][0] == BM25
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c["pairs"][0]["measures"]["R@1"].update(sum=1.5, sum_squares=1.25), "pairs.ar-ar.measures.R@1: sum is 1.5"),
+        (lambda c: c["task"].update(fingerprint="sha256:" + "0" * 64), "task.fingerprint"),
+        (lambda c: c.update(correction={"replaces": "sha256:" + "0" * 64, "reason": "rerun"}), "correction.replaces: sha256:000"),
+    ],
+)
+def test_with_any_problem_nothing_is_written(folder: Path, hashed: Evaluation, tmp_path: Path, edit, message: str, capsys) -> None:  # type: ignore[no-untyped-def]
+    write_submission(edited(hashed.submission, edit), tmp_path / "bad.json")
+    before = tree(folder)
+    assert submit(folder, tmp_path / "bad.json", "--record", "--by", "Ada") == 2
+    assert message in capsys.readouterr().err
+    assert tree(folder) == before
+
+
+def test_what_is_there_is_corrected_never_replaced(folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(folder, mine, "--record", "--by", "Ada") == 0
+    old = (folder / MINE).read_bytes()
+    write_submission(edited(hashed.submission, lambda c: c["provenance"].update(started="2026-12-24T18:00:00Z")), tmp_path / "better.json")
+    assert submit(folder, tmp_path / "better.json") == 2
+    assert "clir-bench submit FILE --corrects" in capsys.readouterr().err
+    corrects = ("--corrects", str(folder / MINE), "--reason", "bugfix", "--note", "wrong prompt")
+    assert submit(folder, tmp_path / "better.json", *corrects[:2]) == 2
+    assert "--corrects and --reason go together" in capsys.readouterr().err
+    assert submit(folder, tmp_path / "better.json", *corrects, "--record", "--by", "Bo") == 0
+    corrected = MINE.replace(".json", ".2026-12-24.json")
+    assert (folder / MINE).read_bytes() == old
+    assert json.loads((folder / corrected).read_text())["correction"] == {"replaces": sha256_of(old), "reason": "bugfix", "note": "wrong prompt"}
+    assert [(e.event, e.path, e.by) for e in read_events(folder / LOG)] == [
+        ("accepted", MINE, "Ada"),
+        ("accepted", corrected, "Bo"),
+        ("superseded", MINE, "Bo"),
+    ]
+    assert [problem for _, problem in check_files(find_files([str(folder)])) if problem] == []
+    assert submit(folder, tmp_path / "better.json", *corrects) == 2
+    assert "was corrected before, by sample-v1.2026-12-24.json. Correct that one." in capsys.readouterr().err
+
+
+def test_a_correction_is_of_the_same_system(folder: Path, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(folder, mine, "--corrects", str(folder / BM25), "--reason", "rerun") == 2
+    assert "system.name: tests/hashing, but" in capsys.readouterr().err
+
+
+def test_names_that_differ_by_capitals_are_one_place(folder: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_submission(named(hashed.submission, "Clir-Bench/BM25"), tmp_path / "x.json")
+    assert submit(folder, tmp_path / "x.json") == 2
+    assert "differs from it only by capitals" in capsys.readouterr().err
+
+
+def test_the_same_system_twice_is_asked_for_a_correction(folder: Path, bm25: Submission, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_submission(edited(bm25, lambda c: c["system"].update(variant="again")), tmp_path / "x.json")
+    assert submit(folder, tmp_path / "x.json") == 2
+    assert f"{BM25} is the same system on the same pairs: --corrects it, and give a --reason" in capsys.readouterr().err
+
+
+def test_ranks_under_another_name_are_told_and_recorded(folder: Path, bm25: Submission, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_submission(named(bm25, "someone/new-model"), tmp_path / "x.json")
+    assert submit(folder, tmp_path / "x.json", "--record", "--by", "Ada") == 0
+    assert "copy: 100.0% of the" in capsys.readouterr().out
+    events = read_events(folder / LOG)
+    assert [event.event for event in events] == ["accepted", "flagged"]
+    assert BM25 in str(events[1].note)
+
+
+def likenesses(submission: Submission, *others: Submission) -> list[tuple[str, float]]:
+    ranks = np.stack([np.minimum(other.ranks().rank, 255).astype(np.uint8) for other in others])
+    listed = [Other(f"{i}.json", other.system.signature, models_of(other.system.stages), tuple(p.pair for p in other.pairs)) for i, other in enumerate(others)]
+    return [(found.kind, round(found.share, 2)) for found in find_copies(submission, listed, ranks)]
+
+
+def test_a_copy_with_changed_ranks_is_flagged(hashed: Evaluation) -> None:
+    """Also where a correlation of 0.9999 would say nothing any more."""
+    original, random = hashed.submission, np.random.default_rng(7)
+    for share in (0.005, 0.05, 0.2):
+        rank = original.ranks().rank.copy()
+        at = random.random(len(rank)) < share
+        rank[at] = random.permutation(rank[at])
+        found = likenesses(named(with_ranks(original, rank), "someone/new-model"), original)
+        assert [kind for kind, _ in found] == ["flagged"], share
+        assert spearmanr(original.ranks().rank, rank).statistic < 0.9999
+
+
+def test_different_systems_are_no_copies(hashed: Evaluation, bm25: Submission, sample: tuple[Task, Collection]) -> None:
+    wider = named(evaluate(*sample, assembled(HashingEncoder(256))).submission, "tests/hashing-256")
+    whitespace = evaluate(*sample, System(model="bm25", tokenizer="whitespace")).submission
+    assert likenesses(hashed.submission, bm25, wider, whitespace) == []
+    assert likenesses(bm25, whitespace, wider) == []
+
+
+def test_one_model_in_two_indexes_or_precisions_is_no_copy(sample: tuple[Task, Collection], hashed: Evaluation) -> None:
+    """Half precision moves ranks by a place or two, an approximate index loses some: here as much as was seen of a real model."""
+    rank = np.minimum(hashed.submission.ranks().rank, 255)
+    random = np.random.default_rng(3)
+    moved = np.clip(rank + random.choice([-1, 0, 0, 0, 1], len(rank)), 1, 255)
+    half = edited(with_ranks(hashed.submission, np.where(rank == 255, 255, moved)), lambda c: c["system"].update(signature="half"))
+    lost = edited(with_ranks(hashed.submission, np.where(random.random(len(rank)) < 0.02, 255, rank)), lambda c: c["system"].update(signature="hnsw"))
+    assert {kind for kind, _ in likenesses(hashed.submission, half, lost)} == {"relative"}
+
+
+def test_equal_ranks_that_tell_nothing_are_no_copy(hashed: Evaluation) -> None:
+    """Two systems that find everything first, or nothing at all, are not copies of each other."""
+    first = with_ranks(hashed.submission, np.ones_like(hashed.submission.ranks().rank))
+    assert likenesses(named(first, "someone/perfect"), first) == []
+
+
+def test_a_thousand_others_are_compared_in_a_second(hashed: Evaluation) -> None:
+    random = np.random.default_rng(0)
+    others = [Other(f"{i}.json", f"s{i}", frozenset({f"m/{i}"}), ()) for i in range(1000)]
+    ranks = random.integers(1, 256, (1000, 6144)).astype(np.uint8)
+    ranks[700] = np.minimum(hashed.submission.ranks().rank, 255)
+    start = time.process_time()
+    assert [found.path for found in find_copies(hashed.submission, others, ranks)] == ["700.json"]
+    assert time.process_time() - start < 1
+
+
+def rerun(submission: Submission) -> Submission:
+    return edited(submission, lambda c: c["provenance"].update(started="2027-01-01T00:00:00Z"))
+
+
+def test_an_audit_of_the_same_ranks_reproduces(hashed: Evaluation) -> None:
+    found = audit(hashed.submission, rerun(hashed.submission))
+    assert (found.queries, found.documents, found.near, found.equal, found.failures) == (2000, 2000, 1.0, 1.0, ())
+    assert set(found.differences) == {"R@1", "R@10", "R@100", "nDCG@10", "nDCG@100", "RR@100"}
+    assert set(found.differences.values()) == {0.0}
+
+
+def test_an_audit_compares_means_and_ranks_query_by_query(hashed: Evaluation) -> None:
+    """Against slow loops over the same sample."""
+    random = np.random.default_rng(1)
+    a = np.minimum(hashed.submission.ranks().rank, 255).astype(int)
+    b = np.where(random.random(len(a)) < 0.1, random.integers(1, 101, len(a)), a)
+    found = audit(hashed.submission, rerun(with_ranks(hashed.submission, b)), queries=10**6)
+    near = sum((x == y) if 255 == max(x, y) == min(x, y) else (min(x, y) >= 98 if 255 in (x, y) else abs(x - y) <= 2) for x, y in zip(a, b, strict=True))
+    assert found.near == pytest.approx(near / len(a))
+    assert found.differences["R@10"] == pytest.approx(np.mean([(y <= 10) - int(x <= 10) for x, y in zip(a, b, strict=True)]))
+    assert any("of the gold ranks are within 2" in failure for failure in found.failures)
+    assert any("R@100 differs by +" in failure for failure in found.failures)
+
+
+def test_the_sample_of_an_audit_is_the_same_for_everybody_and_even(hashed: Evaluation) -> None:
+    from clir_bench.audit import _sample
+
+    chosen = _sample(str(hashed.submission.task.fingerprint), 6144, 2000)
+    assert len(set(chosen.tolist())) == 2000
+    assert (chosen == _sample(str(hashed.submission.task.fingerprint), 6144, 2000)).all()
+    assert (chosen != _sample("sha256:" + "0" * 64, 6144, 2000)).any()
+    assert abs(np.mean(chosen) / 6143 - 0.5) < 0.03
+    assert (_sample("x", 10, 2000) == np.arange(10)).all()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: None, "both started .*: that is one run"),
+        (lambda c: c["system"].update(signature="another"), "signature: .*, but the rerun has another"),
+        (lambda c: c["task"].update(fingerprint="sha256:" + "0" * 64), "fingerprint: sha256:39c"),
+    ],
+)
+def test_an_audit_refuses_what_is_no_second_run_of_the_same(hashed: Evaluation, edit: Callable[[dict[str, Any]], object], message: str) -> None:
+    with pytest.raises(SubmissionError, match=message):
+        audit(hashed.submission, edited(hashed.submission, edit))
+
+
+def test_a_recorded_audit_makes_it_reproduced(folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_submission(rerun(hashed.submission), tmp_path / "rerun.json")
+    command = ["audit", str(folder / MINE), str(tmp_path / "rerun.json"), "--submissions", str(folder), "--record", "--by", "Bo"]
+    assert submit(folder, mine) == 0
+    assert main(command) == 2
+    assert "was not accepted yet" in capsys.readouterr().err
+    assert submit(folder, mine, "--record", "--by", "Ada") == 0
+    assert main(command) == 0
+    assert "2,000 evaluated queries, 2,000 gold ranks: 100.0 % equal, 100.0 % within 2" in capsys.readouterr().out
+    last = read_events(folder / LOG)[-1]
+    assert (last.event, last.trust, last.by, last.path) == ("reproduced", "reproduced", "Bo", MINE)
+    assert main(command[:-3]) == 0  # without --record it only says so
+    assert len(read_events(folder / LOG)) == 2
+
+
+@pytest.fixture
+def checkouts(folder: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The main branch with BM25, accepted; and a pull request that changed nothing yet."""
+    base, head = tmp_path / "base", tmp_path / "head"
+    assert main(["submit", "-q", str(folder / BM25), "--submissions", str(folder), "--record", "--by", "Ada"]) == 0
+    (folder / f".{LOG}.lock").unlink(missing_ok=True)
+    base.mkdir()
+    shutil.copytree(folder, base / "submissions")
+    shutil.copytree(base, head)
+    return base, head
+
+
+def add(head: Path, submission: Submission) -> None:
+    write_submission(submission, head / "submissions" / path_of(submission))
+
+
+def test_a_pull_request_that_adds_a_submission_passes(checkouts: tuple[Path, Path], hashed: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
+    base, head = checkouts
+    assert review(base, head) == ((), (), (), ())
+    add(head, hashed.submission)
+    found = review(base, head)
+    assert (found.added, found.problems, found.notes) == ((MINE,), (), ())
+    assert found.entries[0].assessment.trust == "recomputed"
+    assert main(["review", str(base), str(head)]) == 0
+    said = capsys.readouterr().out
+    assert "1 new submission, 0 problems." in said
+    assert f"place          submissions/{MINE}" in said
+    assert "rank 2 of 2" in said
+
+
+def edit_log(text: str) -> Callable[[Path], object]:
+    return lambda s: (s / LOG).write_text(text.format(old=(s / LOG).read_text()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: (s / BM25).unlink(), f"{BM25}: it is gone, but what was submitted stays"),
+        (lambda s: (s / BM25).write_text((s / BM25).read_text() + "\n"), f"{BM25}: it is changed, but a submission never changes"),
+        (lambda s: (s / LOG).unlink(), f"{LOG}: it is gone"),
+        (edit_log(""), f"{LOG}: lines that were there are changed or gone"),
+        (edit_log("{old}{{}}\n"), "line 2: date: missing"),
+        (edit_log("{old}{old}"), "line 2: the chain is broken"),
+        (lambda s: (s / "run.sh").write_text("rm -rf /"), "run.sh: neither a submission nor claims nor a layout. Take it out."),
+        (lambda s: (s / ".hidden.json").write_text("{}"), ".hidden.json: neither a submission"),
+        (lambda s: (s / "x.json").symlink_to("/etc/passwd"), "x.json: a link or no file"),
+        (lambda s: (s / "linked").symlink_to("/etc"), "linked: a link or no file"),
+        (lambda s: (s / "layouts").mkdir() or (s / "layouts" / "x.parquet").write_bytes(b"PAR1junk"), "no layout that can be read"),
+        (lambda s: (s / "CLIR-BENCH__bm25").mkdir() or (s / "CLIR-BENCH__bm25" / "x.json").write_text("{}"), "are one name on many machines"),
+        (lambda s: (s / "a__b" / "v").mkdir(parents=True) or (s / "a__b" / "v" / "t.json").write_text("{}"), "t.json: 8 problems"),
+        (lambda s: shutil.copytree(s / "clir-bench__bm25", s / "a__b"), "BM25|is the same system|its place is"),
+    ],
+)  # fmt: skip
+def test_a_pull_request_changes_nothing_that_was_there(checkouts: tuple[Path, Path], change: Callable[[Path], object], message: str) -> None:
+    base, head = checkouts
+    before = tree(base)
+    change(head / "submissions")
+    found = review(base, head)
+    assert found.entries == ()
+    assert any(any(part in problem for part in message.split("|")) for problem in found.problems), found.problems
+    assert tree(base) == before
+
+
+def test_appended_events_and_claims_are_left_to_maintainers(checkouts: tuple[Path, Path], hashed: Evaluation) -> None:
+    base, head = checkouts
+    add(head, hashed.submission)
+    assert main(["submit", "-q", str(head / "submissions" / MINE), "--submissions", str(head / "submissions"), "--record", "--by", "Ada"]) == 0
+    (head / "submissions" / f".{LOG}.lock").unlink(missing_ok=True)
+    found = review(base, head)
+    assert found.problems == ()
+    assert found.notes == (f"{LOG}: lines were appended. Only maintainers may do that.",)
+
+
+def test_a_comment_links_to_nothing_and_calls_nobody(checkouts: tuple[Path, Path]) -> None:
+    base, head = checkouts
+    (head / "submissions" / "```@everyone [x](http:evil) <img src=x>.json").write_text("{}")
+    text = as_markdown(review(base, head))
+    assert "````text\n" in text  # longer than any run of backticks inside
+    assert text.count("````") == 2
+    inside = text.split("````")[1]
+    assert "@everyone" in inside
+
+
+def test_the_workflows_call_what_is_here() -> None:
+    import yaml
+
+    folder = Path(__file__).parent.parent / ".github" / "workflows"
+    judge, tell = (yaml.safe_load((folder / name).read_text()) for name in ("submissions.yml", "submissions-comment.yml"))
+    assert judge["permissions"] == {"contents": "read"}
+    assert judge[True]["pull_request"]["paths"] == ["submissions/**"]  # YAML reads the key "on" as true
+    commands = "\n".join(step.get("run", "") for job in judge["jobs"].values() for step in job["steps"])
+    assert "clir-bench check" in commands
+    assert "clir-bench review base head" in commands
+    for text in ("${{ github.event.pull_request.title", "${{ github.head_ref"):  # what a stranger writes must not become a command
+        assert text not in commands
+    assert tell["permissions"] == {"actions": "read", "pull-requests": "write"}
+    assert all("checkout" not in step.get("uses", "") for job in tell["jobs"].values() for step in job["steps"])
+    for script in [step["run"] for job in tell["jobs"].values() for step in job["steps"] if "run" in step]:
+        assert "${{" not in script
+        assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_small_partial_sets_stand_beside_whole_ones(folder: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same system on other pairs is no duplicate, and has no rank."""
+    whole = hashed.submission.ranks()
+    n = 96 * 60
+    part = GoldRanks(whole.pairs[:60], whole.pair[:n], whole.query[:n], whole.golds[:n], whole.rank[:n], whole.grade[:n], whole.document[:n])
+    record = pack_ranks(part, None).model_dump()
+    partial = edited(
+        hashed.submission,
+        lambda c: c.update(complete=False, pairs=[{**p, "own_language": {}} for p in c["pairs"][:60]], bias=[], gold_ranks=record),
+    )
+    write_submission(hashed.submission, folder / MINE)
+    write_submission(partial, tmp_path / "partial.json")
+    assert submit(folder, tmp_path / "partial.json") == 0
+    said = capsys.readouterr().out
+    assert "over 60 pairs; no rank" in said
+    assert "trust: recomputed" in said
+    assert "relative: 100.0% of" in said
