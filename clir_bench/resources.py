@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """The folder ``tasks`` or ``leaderboard``, wherever this installation keeps it."""
+    """The folder ``tasks``, ``leaderboard`` or ``submissions``, wherever this installation keeps it."""
     packaged = _PACKAGE / f"_{name}"
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
