@@ -21,11 +21,11 @@ from clir_bench.strict_json import objections
 from clir_bench.task import Task, known_task, parse_pair, task_names
 from clir_bench.task_records import Documents, Track
 from clir_bench.trust import grim, grim_decides
+from clir_bench.typology import FEATURES
 
 FOLDER = "claims"
 """Where claim files lie below a folder of submissions."""
 MACRO = "macro over pairs"
-FEATURES = ("geographic", "syntax", "phonology", "inventory", "genealogical")
 """What languages are similar in (URIEL): what a correlation over pairs is with."""
 BM25 = "bm25"
 MAX_BYTES = 1_000_000

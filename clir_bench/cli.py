@@ -193,12 +193,11 @@ def _compare(o: argparse.Namespace) -> int:
     from clir_bench import views, views_compare
     from clir_bench.compare import as_record, compare
     from clir_bench.errors import SubmissionError
-    from clir_bench.layout import find_layout
+    from clir_bench.layout import layout_beside
     from clir_bench.submission import read_submission
 
     a, b = read_submission(o.a), read_submission(o.b)
-    folders = [folder for path in (o.a, o.b) for folder in Path(path).resolve().parents[:3]]
-    layout = find_layout(a.task.name, a.task.version, a.task.fingerprint, folders)
+    layout = layout_beside([Path(o.a), Path(o.b)], a.task.name, a.task.version, a.task.fingerprint)
     try:
         result = compare(a, b, o.measure, layout)
     except ValueError as error:

@@ -100,6 +100,16 @@ def name(tag: str) -> str:
     return TABLE[tag].name if tag in TABLE else tag
 
 
+def script(tag: str) -> str:
+    """The ISO 15924 script it is written in: the table's, else what langcodes finds likely."""
+    return TABLE[tag].script if tag in TABLE else langcodes.Language.get(tag).maximize().script or "Zyyy"
+
+
+def family(tag: str) -> str:
+    """The language family, ``other`` for a language that the table does not have."""
+    return TABLE[tag].family if tag in TABLE else "other"
+
+
 def from_iso639_3(code: str) -> str:
     """Our tag for an ISO 639-3 code of the table; the code itself where it has none."""
     return next((row.code for row in TABLE.values() if row.iso639_3 == code), code)

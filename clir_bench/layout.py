@@ -130,6 +130,11 @@ def find_layout(task: str, version: int, fingerprint: str | None, folders: Itera
     return None
 
 
+def layout_beside(files: Iterable[Path], task: str, version: int, fingerprint: str | None) -> Layout | None:
+    """The layout in a folder of submissions that one of these files lies in, up to three folders up. Raises CollectionError for a damaged one."""
+    return find_layout(task, version, fingerprint, [folder for file in files for folder in file.resolve().parents[:3]])
+
+
 def fits(layout: Layout, pairs: Iterable[tuple[Pair, int]]) -> list[str]:
     """Where (pair, number of evaluated queries) of a submission differ from the layout; empty when they fit."""
     known = dict(zip(layout.pairs, layout.queries.tolist(), strict=True))

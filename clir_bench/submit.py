@@ -18,6 +18,7 @@ from clir_bench.contamination import Contamination, states
 from clir_bench.copies import Likeness, Other, Ranks, find_copies, models_of
 from clir_bench.errors import SubmissionError
 from clir_bench.events import LOG, Event, append_event, changed, read_events, sha256_of
+from clir_bench.layout import Layout, find_layout, layout_beside, layout_path, write_layout
 from clir_bench.records import Correction, Stage
 from clir_bench.standings import Index, open_index
 from clir_bench.standings.landing import Landing, land
@@ -39,6 +40,8 @@ class Entry(NamedTuple):
     contamination: Contamination
     likenesses: tuple[Likeness, ...]
     landing: Landing
+    layout: Layout | None = None
+    """Of its collection, where the folder has none and one lies beside the file."""
 
     @property
     def sha256(self) -> str:
@@ -54,7 +57,10 @@ def prepare(file: Path, folder: Path, *, correction: Correction | None = None) -
     submission, given = read_submission(file), file.read_bytes()
     if correction:
         submission = submission.model_copy(update={"correction": correction})
-    return enter(submission, given, folder, open_index(folder, build=True) if folder.is_dir() else None, str(file))
+    entry = enter(submission, given, folder, open_index(folder, build=True) if folder.is_dir() else None, str(file))
+    task = submission.task
+    known = find_layout(task.name, task.version, task.fingerprint, [folder])
+    return entry if known else entry._replace(layout=layout_beside([file], task.name, task.version, task.fingerprint))
 
 
 def enter(submission: Submission, given: bytes, folder: Path, index: Index | None, where: str) -> Entry:
@@ -101,7 +107,9 @@ def correct(replaced: Path, folder: Path, file: Path, reason: str, note: str | N
 
 
 def write(entry: Entry, folder: Path) -> None:
-    """Put the entry in its place, unless it is there already. Raises SubmissionError."""
+    """Put the entry in its place, unless it is there already, and the layout of its collection where that is new. Raises ClirBenchError."""
+    if entry.layout:
+        write_layout(entry.layout, folder)
     if not (folder / entry.path).exists():
         write_submission(entry.submission, folder / entry.path)
 
@@ -127,10 +135,11 @@ def record(entry: Entry, folder: Path, by: str) -> list[Event]:
 def pull_request_steps(entry: Entry, folder: Path) -> list[str]:
     """The commands, and what to do where no command can."""
     s = entry.submission
+    added = [folder / entry.path, *([layout_path(entry.layout.task, entry.layout.version, entry.layout.fingerprint, folder)] if entry.layout else [])]
     branch = f"submission-{entry.path.removesuffix('.json').replace('/', '-')}"
     return [
         f"git checkout -b {shlex.quote(branch)}",
-        f"git add {shlex.quote(str(folder / entry.path))}",
+        f"git add {shlex.join(map(str, added))}",
         f"git commit -m {shlex.quote(f'Add {s.system.name} ({s.system.variant}) on {s.task.name} v{s.task.version}')}",
         f"git push -u origin {shlex.quote(branch)}",
         f"open {_compare_address(folder, branch)}",

@@ -91,3 +91,16 @@ def test_a_layout_of_another_collection_under_this_ones_name_is_refused(tmp_path
     with pytest.raises(CollectionError, match=r"says it is of mine v3"):
         find_layout("mine", 3, "sha256:" + "1" * 64, [tmp_path])
     assert find_layout("mine", 3, None, [tmp_path]) is None
+
+
+def test_submitting_brings_the_layout_of_a_new_collection_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results, submissions = tmp_path / "results", tmp_path / "submissions"
+    assert main(["evaluate", "-q", "--model", "bm25", "--task", "sample", "--pairs", "en-de", "--output", str(results)]) == 0
+    file = next(results.glob("*/*/*.json"))
+    assert main(["submit", str(file), "--submissions", str(submissions), "--dry-run"]) == 0
+    assert not submissions.exists()
+    capsys.readouterr()
+    assert main(["submit", str(file), "--submissions", str(submissions)]) == 0
+    written = next(submissions.glob("layouts/*.parquet"))
+    assert written.read_bytes() == next(results.glob("layouts/*.parquet")).read_bytes()
+    assert written.name in next(line for line in capsys.readouterr().out.splitlines() if "git add" in line)
