@@ -1,0 +1,226 @@
+"""The board as JSON: what each address of the API answers, as plain values. Fractions are unrounded, null is nothing, every score has its n beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib import metadata
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clir_bench.bias import DEPTHS
+from clir_bench.claims import FOLDER as CLAIMS
+from clir_bench.claims import load_claims
+from clir_bench.collection import Pair
+from clir_bench.errors import ClirBenchError
+from clir_bench.standings import api_records as records
+from clir_bench.standings.index import Board, Index
+from clir_bench.standings.memory import remembered
+from clir_bench.standings.overview import standing
+from clir_bench.standings.profile import events
+from clir_bench.standings.selection import MeasureName, Names, Selection
+from clir_bench.strict import problems_in
+
+PREFIX = "/api/v1"
+FILES = ("pairs", "bias", "systems", "timings")
+"""Tables of the index that can be had as parquet."""
+Given = Mapping[str, str]
+Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
+
+
+class NotThere(ClirBenchError):
+    """What an address names is not on the board."""
+
+
+class _Nothing(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Paged(_Nothing):
+    page: Annotated[int, Field(ge=1)] = 1
+    size: Annotated[int, Field(ge=1, le=500)] = 100
+
+    def cut(self, name: str, rows: Sequence[T], make: Callable[[T], object]) -> records.Record:
+        """The page that was asked for, and how much there is."""
+        start = (self.page - 1) * self.size
+        return {"total": len(rows), "page": self.page, "size": self.size, name: [make(row) for row in rows[start : start + self.size]]}
+
+
+class _Standings(Selection, _Paged):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Measured(_Nothing):
+    measure: MeasureName = "R@10"
+    boards: Names = ()
+
+
+class _Pair(_Measured, _Paged):
+    q: str
+    d: str
+
+
+class _Two(_Measured):
+    a: str
+    b: str
+
+
+class _Bias(_Nothing):
+    system: str
+    boards: Names = ()
+    depth: int = 10
+
+
+def contents(index: Index, given: Given) -> records.Record:
+    """What there is, and its addresses."""
+    _parse(_Nothing, given)
+    return {
+        "name": "clir-bench",
+        "version": metadata.version("clir-bench"),
+        "index": index.path.name,
+        "submissions": len(index.entries),
+        "systems": len(index.lines),
+        "newest": None if index.entries.empty else str(index.entries["started"].max()),
+        "problems": list(index.problems),
+        "numbers": "fractions, unrounded; a pair is query language-document language; n counts evaluated queries; null is nothing",
+        "addresses": {address.replace(":path", ""): answer.__doc__ for address, answer in ANSWERS.items()}
+        | {f"{PREFIX}/files/{name}.parquet": f"The index's table of {name}." for name in FILES},
+    }
+
+
+def boards(index: Index, given: Given) -> records.Record:
+    """The data sets: one task in one version, the oracle track apart; their pairs with n, the languages of the pool, measures, fingerprint."""
+    _parse(_Nothing, given)
+    return {"boards": [records.board(index, board) for board in index.boards.values()]}
+
+
+def systems(index: Index, given: Given) -> records.Record:
+    """All systems with their facts, by name; page, size (at most 500)."""
+    asked = _parse(_Paged, given)
+    return asked.cut("systems", sorted(range(len(index.lines)), key=index.lines.__getitem__), partial(records.system, index))
+
+
+def system(index: Index, given: Given) -> records.Record:
+    """One system: every submission of it with signature, command and provenance, and the mean and n of every pair in every measure."""
+    named = {"name", "variant"}
+    _parse(_Nothing, {key: value for key, value in given.items() if key not in named})
+    return records.whole_system(index, _line(index, f"{given['name']}/{given['variant']}"))
+
+
+def standings(index: Index, given: Given) -> records.Record:
+    """Systems by tier and score on a selection: boards, queries, documents (each a,b,c), script, same, measure, track, gigabytes, licence, seen, trust; page, size."""
+    asked = _parse(_Standings, given)
+    selection = Selection.model_validate(asked.model_dump(include=set(Selection.model_fields)))
+    _check(index, selection.boards, selection.queries, selection.documents)
+    found = standing(index, selection)
+    return {
+        "selection": selection.model_dump(),
+        "boards": [board.key for board in found.boards],
+        "pairs": found.cells_of,
+        "n": found.queries,
+        "topics": found.topics,
+        "ranked": found.ranked,
+        "why_none_is": found.why or None,
+        **asked.cut("systems", range(len(found.lines)), partial(records.placed, index, found)),
+    }
+
+
+def pairs(index: Index, given: Given) -> records.Record:
+    """One pair, q the query language and d that of documents: every system's mean with n, 95 % interval and own-language mean; measure, boards; page, size."""
+    asked = _parse(_Pair, given)
+    _check(index, asked.boards, (asked.q,), (asked.d,))
+    pair = Pair(asked.q, asked.d)
+    measured = [board for board in _among(index, asked.boards) if pair in board.pairs and asked.measure in board.measures]
+    rows = [row for board in measured for row in records.of_pair(index, board, pair, asked.measure)]
+    return {"query": asked.q, "document": asked.d, "measure": asked.measure, **asked.cut("rows", rows, dict)}
+
+
+def comparison(index: Index, given: Given) -> records.Record:
+    """Systems a and b (org/model/variant) on the queries both answered: per pair and overall, b less a, with tests and intervals; measure, boards."""
+    asked = _parse(_Two, given)
+    _check(index, asked.boards)
+    a, b = (_line(index, name) for name in (asked.a, asked.b))
+    shared = [board for board in _among(index, asked.boards) if asked.measure in board.measures and min(index.entry_of[board.key][[a, b]]) >= 0]
+    found = {
+        board.key: remembered(index, ("api compare", board.key, a, b, asked.measure), partial(records.compared, index, board, a, b, asked.measure))
+        for board in shared
+    }
+    return {"a": asked.a, "b": asked.b, "measure": asked.measure, "boards": found}
+
+
+def bias(index: Index, given: Given) -> records.Record:
+    """The languages that a system (org/model/variant) retrieves among its first places, per query language, and those of the pool; boards, depth (1, 10, 100)."""
+    asked = _parse(_Bias, given)
+    _check(index, asked.boards)
+    if asked.depth not in DEPTHS:
+        raise ClirBenchError.of("the parameters", [f"depth: {asked.depth}, but profiles are of depth {', '.join(map(str, DEPTHS))}"])
+    line = _line(index, asked.system)
+    chosen = [board for board in _among(index, asked.boards) if index.entry_of[board.key][line] >= 0]
+    return {"system": asked.system, "depth": asked.depth, "boards": {board.key: records.profiles(index, board, line, asked.depth) for board in chosen}}
+
+
+def claims(index: Index, given: Given) -> records.Record:
+    """The numbers that publications print, as printed, cell by cell: nothing can be recomputed from them."""
+    _parse(_Nothing, given)
+    return {"claims": [publication.model_dump(mode="json", by_alias=True) for publication in load_claims(index.folder / CLAIMS)]}
+
+
+def log(index: Index, given: Given) -> records.Record:
+    """What happened to submissions, the newest first; page, size."""
+    asked = _parse(_Paged, given)
+    return asked.cut("events", events(index)[::-1], lambda event: event.model_dump(mode="json"))
+
+
+ANSWERS: dict[str, Callable[[Index, Given], records.Record]] = {
+    PREFIX: contents,
+    f"{PREFIX}/boards": boards,
+    f"{PREFIX}/systems": systems,
+    f"{PREFIX}/systems/{{name:path}}/{{variant}}": system,
+    f"{PREFIX}/standings": standings,
+    f"{PREFIX}/pairs": pairs,
+    f"{PREFIX}/compare": comparison,
+    f"{PREFIX}/bias": bias,
+    f"{PREFIX}/claims": claims,
+    f"{PREFIX}/events": log,
+}
+"""What answers an address; names in braces are given with the parameters. Raises ClirBenchError for parameters that are none, and NotThere."""
+
+
+def problems_of(error: ClirBenchError) -> list[str]:
+    """Every problem that an error names."""
+    first, *others = str(error).split("\n  ")
+    return others or [first]
+
+
+def _parse(model: type[Model], given: Given) -> Model:
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise ClirBenchError.of("the parameters", problems_in(error, model)) from None
+
+
+def _check(index: Index, names: Iterable[str], queries: Iterable[str] = (), documents: Iterable[str] = ()) -> None:
+    """Raise ClirBenchError for what no board has, all at once."""
+    asked = {code for board in index.boards.values() for code in board.query_languages}
+    held = {code for board in index.boards.values() for code in board.document_languages}
+    known = {key.removesuffix(".oracle") for key in index.boards} | set(index.boards)
+
+    def unknown(what: str, given: Iterable[str], there: set[str]) -> Iterator[str]:
+        yield from (f"no {what} {name!r}: there are {', '.join(sorted(there))}" for name in given if name not in there)
+
+    problems = [*unknown("board", names, known), *unknown("query language", queries, asked), *unknown("document language", documents, held)]
+    if problems:
+        raise ClirBenchError.of("the parameters", problems)
+
+
+def _among(index: Index, names: Sequence[str]) -> list[Board]:
+    """The named boards, or all."""
+    return [board for board in index.boards.values() if not names or board.key in names]
+
+
+def _line(index: Index, name: str) -> int:
+    if (line := index.line(name)) is None:
+        raise NotThere(f"there is no system {name!r}. {PREFIX}/systems lists them")
+    return line

@@ -1,0 +1,269 @@
+"""The leaderboard of a selection as a table: which columns there are, in what order its systems stand, and what each of them shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+from urllib.parse import urlencode
+
+import numpy as np
+import numpy.typing as npt
+
+from clir_bench.contamination import ORDER, State
+from clir_bench.standings.costs import pace
+from clir_bench.standings.index import Floats, Index, Line
+from clir_bench.standings.memory import column
+from clir_bench.standings.overview import Standing
+from clir_bench.standings.selection import LEVELS
+from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
+
+Rows = npt.NDArray[np.intp]
+"""Places in a standing."""
+Order = Literal["score", "name", "worst pair", "bias loss", "size", "date"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+SEEN_WORDS: dict[State, str] = dict(zip(ORDER, ("clean", "undisclosed", "original", "train split", "test"), strict=True))
+"""What a system was trained on of what a data set evaluates, in a word."""
+_MOST = 14  # columns that are shown where nothing is said: more do not fit a desktop's screen
+_FIRST_TO_GO = ("date", "licence", "ms")
+
+
+class Placed(NamedTuple):
+    """Places in a standing: of the systems that have a rank, and of the others."""
+
+    ranked: Rows
+    others: Rows
+
+
+def order_rows(index: Index, standing: Standing, order: Order = "score", find: str = "") -> Placed:
+    """The systems in this order, best, least or newest first, unknown last; only those whose name holds all words of ``find``."""
+    words = find.casefold().split()
+    rows = np.arange(len(standing.lines))
+    if words:
+        names = [str(index.lines[line]).casefold() for line in standing.lines]
+        rows = rows[[all(word in name for word in words) for name in names]]
+    if order != "score":  # that of the standing itself
+        rows = rows[np.lexsort((rows, _sort_keys(index, standing, order)[rows]))]
+    return Placed(rows[standing.tier[rows] > 0], rows[standing.tier[rows] == 0])
+
+
+def columns_of(standing: Standing) -> dict[str, Column]:
+    """All columns that the table of a standing can have, in their order, by key; the first four are always shown."""
+    measure = standing.selection.measure
+    boards = [Column(board.key, board.label, "percent", f"{measure}, mean over its chosen pairs") for board in standing.boards]
+    listed = (*_head(measure), *(boards if len(boards) > 1 else []), *_TAIL)
+    return {column.key: column for column in listed}
+
+
+def usual_columns(standing: Standing) -> tuple[str, ...]:
+    """The keys that are shown where the reader chose none: at most 14."""
+    keys = [key for key in columns_of(standing) if key not in _MORE]
+    for key in _FIRST_TO_GO:
+        if len(keys) > _MOST:
+            keys.remove(key)
+    return tuple(keys[:_MOST])
+
+
+def system_address(line: Line) -> str:
+    """The page of a system."""
+    return f"./system?{urlencode({'system': str(line)})}"
+
+
+def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[str] | None = None, address: Callable[[Line], str] = system_address) -> Table:
+    """The table of these places of a standing; ``columns`` are keys of ``columns_of``, in whose order they stand, the usual ones where none are named."""
+    known = columns_of(standing)
+    chosen = usual_columns(standing) if columns is None else columns
+    shown = [column for key, column in known.items() if key in chosen or key in _ALWAYS]
+    view = _View(index, standing, address)
+    cells = tuple(tuple(view.cell(column.key, int(row)) for column in shown) for row in rows)
+    return Table(f"{standing.selection.measure}, {over_words(standing)}", tuple(shown), cells, _note(index, standing, rows, shown))
+
+
+def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callable[[Line], str] = system_address) -> Table:
+    """Systems without a rank, and why they have none."""
+    keys = ("system", "why", "pairs", *(board.key for board in standing.boards), "trust", "date")
+    view, measure = _View(index, standing, address), standing.selection.measure
+    columns = (
+        Column("system", "System", "link"),
+        Column("why", "Why it has no rank"),
+        Column("pairs", "Pairs", "text", "how many of the chosen pairs it was evaluated on"),
+        *(Column(board.key, f"{measure}, {board.label}", "percent", "mean over the chosen pairs; only where all are there") for board in standing.boards),
+        *(column for column in _TAIL if column.key in keys),
+    )
+    return Table(
+        f"Without a rank: {measure}, {over_words(standing)}", columns, tuple(tuple(view.cell(column.key, int(row)) for column in columns) for row in rows)
+    )
+
+
+def over_words(standing: Standing) -> str:
+    """What an average is over, with its n."""
+    names = ", ".join(board.label for board in standing.boards)
+    topics = f", {standing.topics:,} topics" if standing.topics not in (0, standing.queries) else ""
+    pairs = "1 pair" if standing.cells_of == 1 else f"macro mean over {standing.cells_of:,} pairs"
+    return f"{pairs} of {names} (n = {standing.queries:,} queries{topics})"
+
+
+def _head(measure: str) -> tuple[Column, ...]:
+    return (
+        Column("system", "System", "link"),
+        Column("tier", "Tier", "integer", "Systems of one tier cannot be told from its leader: Holm over all pairs of systems shown, 5 %"),
+        Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
+        Column("score", measure, "interval", "Mean over data sets of the macro mean over pairs; the bar is its 95 % interval from 0 to 100, topics resampled"),
+    )
+
+
+_ALWAYS = ("system", "tier", "rank", "score")
+_TAIL = (
+    Column("worst", "Worst pair", "percent", "The measure on its worst pair"),
+    Column("worst_pair", "which", "text", "The worst of the chosen pairs, query language first"),
+    Column("own", "Own language", "percent", "The measure had the pool held only the document's language; pairs of two languages"),
+    Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool: what other languages in the pool cost; pairs of two languages"),
+    Column("gigabytes", "GB", "gigabytes", "Weights of all models that answer a query, as published"),
+    Column("ms", "ms a query", "number", "Encode, search and re-rank, in batches, as the run recorded it; compare only on equal hardware"),
+    Column("hardware", "Hardware", "text", "Where the milliseconds were measured"),
+    Column("seen", "Trained on it", "text", "What is disclosed of its training; a word for each data set where they differ. clean: nothing of it; original: only what it was "
+           "made from, as MS MARCO for mMARCO; train split: not the queries that are evaluated; test: those, too; undisclosed: not known"),
+    Column("seen_why", "Why", "text", "What the word under Trained on it rests on"),
+    Column("trust", "Trust", "text", "claimed: as stated; consistent: possible numbers; recomputed: from its gold ranks; reproduced: run again by others"),
+    Column("lift", "Lift", "number", "Same-language lift: share of the query's language among the first 10 over its share of the pool, where the relevant "
+           "document is in another language. 1 is indifference"),
+    Column("licence", "Licence", "text", "Of all models that answer a query"),
+    Column("parameters", "Parameters, M", "number", "Of all models that answer a query"),
+    Column("dimension", "Dimension", "integer", "Numbers that stand for a document in the index"),
+    Column("dtype", "Computed in", "text", "dtype of encoders and re-rankers"),
+    Column("date", "Date", "text", "Of its newest run, UTC"),
+)  # fmt: skip
+_MORE = ("own", "hardware", "parameters", "dimension", "dtype", "seen_why")  # shown only where asked for
+
+
+def _note(index: Index, standing: Standing, rows: Rows, shown: Sequence[Column]) -> str:
+    told = "A tier is no statement of equality: its systems cannot be told from its leader by these queries."
+    if not any(column.key == "ms" for column in shown):
+        return told
+    machines = {paced.hardware for row in rows if (paced := pace(index, standing.entries[row])).ms is not None}
+    if len(machines) > 1:
+        return f"{told} Milliseconds were measured on {len(machines)} kinds of hardware and compare only on the same: see the column Hardware."
+    return f"{told} Milliseconds were measured on {machines.pop()}." if machines else told
+
+
+@dataclass(frozen=True)
+class _View:
+    """Cells of a standing's rows."""
+
+    index: Index
+    standing: Standing
+    address: Callable[[Line], str]
+
+    def cell(self, key: str, row: int) -> Cell:
+        s = self.standing
+        line = self.index.lines[s.lines[row]]
+        match key:
+            case "system":
+                return Link(str(line), self.address(line))
+            case "tier":
+                return int(s.tier[row]) or None
+            case "rank":
+                return rank_words(s, row)
+            case "score":
+                return Interval(float(s.score[row]), float(s.low[row]), float(s.high[row]))
+            case "worst_pair":
+                return worst_words(s, row)
+            case "worst" | "own" | "loss" | "lift":
+                return float(getattr(s, key)[row])
+            case "pairs":
+                return f"{s.cells[row]:,} of {s.cells_of:,}"
+            case "why":
+                return self.why(row)
+        board = next((i for i, board in enumerate(s.boards) if board.key == key), None)
+        return float(s.board_scores[row, board]) if board is not None else self.fact(key, row)
+
+    def why(self, row: int) -> str:
+        s = self.standing
+        if s.cells[row] < s.cells_of:
+            return "not all pairs"
+        return s.why or "no gold ranks: nothing can be tested"
+
+    def fact(self, key: str, row: int) -> Cell:
+        """What its submissions say of it: the newest of them where they differ."""
+        all_entries = self.standing.entries[row]
+        mine = all_entries[all_entries >= 0]
+        newest = mine[np.argmax(column(self.index, "started")[mine])]
+        match key:
+            case "gigabytes":
+                return _number(column(self.index, "weights_bytes")[newest], 1e-9)
+            case "parameters":
+                return _number(column(self.index, "parameters")[newest], 1e-6)
+            case "dimension":
+                return _number(column(self.index, "embedding_dim")[newest])
+            case "dtype":
+                return _text(column(self.index, "dtype")[newest])
+            case "ms":
+                return pace(self.index, all_entries).ms
+            case "hardware":
+                return pace(self.index, all_entries).hardware or "differs by data set"
+            case "licence":
+                return licence_words(self.index, int(newest))
+            case "seen":
+                return seen_words(self.index, all_entries)
+            case "seen_why":
+                return "; ".join(dict.fromkeys(map(str, column(self.index, "contamination_reason")[mine])))
+            case "trust":
+                return least_trust(self.index, mine)
+            case "date":
+                return str(column(self.index, "started")[newest])[:10]
+        raise KeyError(key)
+
+
+def rank_words(standing: Standing, row: int) -> str | None:
+    """``3``, or ``1–3``; None without a rank."""
+    low, high = int(standing.rank_low[row]), int(standing.rank_high[row])
+    return None if not low else f"{low}" if low == high else f"{low}–{high}"
+
+
+def worst_words(standing: Standing, row: int) -> str | None:
+    """The worst pair, with its data set where there are several."""
+    if (found := standing.worst_pair[row]) is None:
+        return None
+    board = next(board for board in standing.boards if board.key == found[0])
+    return f"{found[1]}, {board.label}" if len(standing.boards) > 1 else str(found[1])
+
+
+def licence_words(index: Index, entry: int) -> str:
+    """The licences of all models that answer a query."""
+    known = _text(column(index, "licence")[entry])
+    return known or ("no model" if column(index, "parameters")[entry] == 0 else "not known")
+
+
+def seen_words(index: Index, entries: npt.NDArray[np.int32]) -> str:
+    """The state of training data on each data set of a row of ``Standing.entries``: one word where they agree, else one for each, in their order."""
+    states = column(index, "contamination")
+    words = [SEEN_WORDS[states[entry]] if entry >= 0 else "–" for entry in entries]
+    return words[0] if len(set(words)) == 1 else " / ".join(words)
+
+
+def least_trust(index: Index, entries: npt.NDArray[np.int32]) -> str:
+    """The lowest level among these submissions."""
+    return min(map(str, column(index, "trust")[entries]), key=LEVELS.index)
+
+
+def _sort_keys(index: Index, standing: Standing, order: Order) -> Floats:
+    """What stands first has the smallest; NaN, that is unknown, is sorted last."""
+    entries, e = standing.entries, index.entries
+    if order == "name":
+        names = [str(index.lines[line]).casefold() for line in standing.lines]
+        return np.argsort(np.argsort(names)).astype(np.float64)
+    if order == "date":
+        moment = np.unique(e["started"].to_numpy(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
+        return np.asarray(-np.where(entries >= 0, moment[np.maximum(entries, 0)], -1.0).max(1))
+    if order == "size":
+        first = entries[np.arange(len(entries)), (entries >= 0).argmax(1)]
+        return np.asarray(e["weights_bytes"].to_numpy(np.float64, na_value=np.nan)[first])
+    return standing.loss if order == "bias loss" else -standing.worst
+
+
+def _number(value: object, scale: float = 1) -> float | None:
+    return float(value) * scale if isinstance(value, int | float | np.number) and np.isfinite(value) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,95 @@
+"""A publication's tables, cell by cell as they were printed, each beside what a submission of the same system has for the same quantity."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from clir_bench import claims as published
+from clir_bench.claims import BM25, Cell, Claims
+from clir_bench.paper import match
+from clir_bench.standings.board_table import system_address
+from clir_bench.standings.index import Index, Line
+from clir_bench.standings.memory import remembered
+from clir_bench.standings.tables import Cell as Shown
+from clir_bench.standings.tables import Column, Link, Table
+from clir_bench.submission import Submission
+
+_OURS_BM25 = "clir-bench/bm25"
+
+
+def publications(index: Index) -> tuple[Claims, ...]:
+    """The publications beside the submissions; where there are none, those that come with clir-bench. Raises ClirBenchError for a file that does not hold."""
+    folder = index.folder / published.FOLDER
+    return remembered(index, ("publications",), lambda: published.load_claims(folder) or published.load_claims())
+
+
+def printed(index: Index, table: str) -> Table:
+    """The transcribed cells of a table of every publication, ours beside them; its note says how much is transcribed, and what to know of it."""
+    return remembered(index, ("printed", table), lambda: _printed(index, table))
+
+
+def first_measure(index: Index, table: str) -> str | None:
+    """The measure of a table's first transcribed cell; None where none has one."""
+    cells = (cell for publication in publications(index) for each in publication.tables if each.table == table for cell in each.cells)
+    return next((cell.measure for cell in cells if cell.measure), None)
+
+
+def all_printed(index: Index) -> Table:
+    """Every transcribed cell of every publication, without ours."""
+    rows = [
+        (
+            Link(f"{publication.source.key}, {table.table}", table.url), f"{cell.row} / {cell.column}", cell.value, table.unit, cell.n, cell.n_from,
+            published.possible(cell, table.unit).state, " ".join(filter(None, [cell.caution])),
+        )
+        for publication in publications(index)
+        for table in publication.tables
+        for cell in table.cells
+        if table.unit is not None
+    ]  # fmt: skip
+    columns = (
+        Column("table", "Table", "link"), Column("cell", "Row and column"), Column("value", "Printed"), Column("unit", "Unit"), Column("n", "n", "integer"),
+        Column("n_from", "n from"), Column("possible", "k/n", "text", "Whether some whole number of n queries gives the printed value"), Column("caution", "What to know"),
+    )  # fmt: skip
+    return Table("Published numbers", columns, tuple(rows), "All of them are claimed: there is no submission to recompute them from.")
+
+
+_COLUMNS = (
+    Column("cell", "Cell", "link", "Row and column, as the publication names them or as we do"), Column("value", "Printed", "text", "As printed"),
+    Column("n", "n", "integer", "Queries, where they are known; pairs, for a correlation"), Column("n_from", "n from"),
+    Column("ours", "Ours", "percent", "A submission of the same system, if there is one"), Column("ours_n", "our n", "integer"), Column("system", "System", "link"),
+    Column("caution", "What to know"),
+)  # fmt: skip
+
+
+def _printed(index: Index, table: str) -> Table:
+    rows, notes = [], []
+    for publication in publications(index):
+        for each in publication.tables:
+            if each.table == table:
+                rows += [_row(index, publication, each, cell) for cell in each.cells]
+                known = f"{len(each.cells)}{'' if each.printed_cells is None else f' of {each.printed_cells}'}"
+                notes += [f"{publication.source.key}: {known} cells.", *each.cautions]
+    columns = (*(column for column in _COLUMNS if column.key != "caution" or any(row[-1] for row in rows)),)
+    return Table(f"{table} as published: claimed, not comparable query by query", columns, tuple(row[: len(columns)] for row in rows), " ".join(notes))
+
+
+def _row(index: Index, publication: Claims, table: published.Table, cell: Cell) -> tuple[Shown, ...]:
+    found = _ours(index, cell)
+    ours: tuple[Shown, ...] = (None, None, None)
+    if found is not None:
+        value, submission = found
+        line = Line(submission.system.name, submission.system.variant)
+        n = sum(record.measures[str(cell.measure)].n for record in submission.pairs if cell.over in (published.MACRO, str(record.pair)))
+        ours = (value, n, Link(str(line), system_address(line)))
+    return (Link(f"{cell.row} / {cell.column}", table.url), cell.value, cell.n, cell.n_from, *ours, cell.caution)
+
+
+def _ours(index: Index, cell: Cell) -> tuple[float, Submission] | None:
+    """The first submission of the cell's system that has its quantity; only those that bear its name are read."""
+    e = index.entries
+    name = _OURS_BM25 if cell.system.name == BM25 else cell.system.name
+    for entry in e.index[e["current"] & (e["name"] == name) & (e["task"] == cell.task) & (e["track"] == cell.track)]:
+        submission = remembered(index, ("submission", int(entry)), partial(index.submission, int(entry)))
+        if (value := match(cell, submission)) is not None:
+            return value, submission
+    return None

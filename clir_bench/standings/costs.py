@@ -1,0 +1,51 @@
+"""What answering a query costs, as each run recorded it on its own hardware: so two systems are compared on equal hardware, or not at all."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from clir_bench.standings.index import Floats, Index
+from clir_bench.standings.memory import column, remembered
+
+_EACH = ("translate_queries", "encode_queries", "search", "fuse")
+"""Stages that every query goes through; their items are queries. Those of ``rerank`` are pairs of a query and a document."""
+
+
+class Pace(NamedTuple):
+    """Milliseconds a query, and on what; None where it was not timed, or not on the same hardware for all data sets."""
+
+    ms: float | None
+    hardware: str | None
+
+
+def query_ms(index: Index) -> Floats:
+    """Per entry, the milliseconds of all stages that run for each query, float64 [entries]; NaN where no search was timed.
+
+    Queries are answered in batches here: it is the inverse of a throughput, not the time one query waits. Texts whose vectors a run had in its cache cost it
+    nothing.
+    """
+    return remembered(index, ("query ms",), lambda: _query_ms(index))
+
+
+def pace(index: Index, entries: npt.NDArray[np.int32]) -> Pace:
+    """The mean over a system's submissions; -1 among the entries is none."""
+    mine = entries[entries >= 0]
+    machines = set(column(index, "hardware")[mine])
+    if len(machines) != 1:
+        return Pace(None, None)
+    ms = float(query_ms(index)[mine].mean())
+    return Pace(ms if np.isfinite(ms) else None, str(machines.pop()))
+
+
+def _query_ms(index: Index) -> Floats:
+    timings, size = index.timings, len(index.entries)
+    entry, items, stage = timings["entry"].to_numpy(), timings["items"].to_numpy(float), timings["stage"].astype(str).to_numpy()
+    searched = np.zeros(size)
+    np.maximum.at(searched, entry[stage == "search"], items[stage == "search"])
+    per = np.where(stage == "rerank", searched[entry], items)
+    counted = np.isin(stage, (*_EACH, "rerank")) & (per > 0)
+    ms = np.bincount(entry[counted], 1000 * timings["seconds"].to_numpy()[counted] / per[counted], size)
+    return np.where(searched > 0, ms, np.nan)

@@ -1,0 +1,85 @@
+"""How everything on the board is computed and what its words mean: sections of terms, and the data sets as a table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from clir_bench.standings.index import Index
+from clir_bench.standings.tables import Column, Table
+
+
+class Section(NamedTuple):
+    """A heading, and its terms with what they mean; plain text."""
+
+    title: str
+    terms: tuple[tuple[str, str], ...]
+
+
+SECTIONS = (
+    Section("Measures", (
+        ("Evaluated query", "The unit: one for each pair of languages and each query with a judgement in that pair. A pair is a direction: query language first."),
+        ("R@k", "Share of a query's relevant documents among the first k."),
+        ("nDCG@k", "Sum of grade / log₂(rank + 1) over the first k, divided by the same sum in the best possible order."),
+        ("RR@k", "1 / rank of the first relevant document if that rank is at most k, else 0."),
+        ("Score", "Macro mean: over the queries of each pair, then unweighted over pairs, then over data sets. An average needs all of its pairs; without them there is no rank."),
+        ("Own-language recall", "R@k had the pool held only documents in the relevant document's language: its rank is 1 + the documents of that language above it."),
+        ("Bias loss", "Own-language recall less recall: what the presence of other languages in the pool costs. The rest that is missing is missing meaning."),
+        ("Same-language lift", "The query language's share of the first 10 documents over its share of the pool, where the relevant document is in another language. 1 is indifference."),
+    )),
+    Section("Comparisons", (
+        ("Topic", "One question in all its languages. Its queries are not independent, so averages are resampled and tested by whole topics."),
+        ("Interval", "95 %: of one pair Wilson's for values 0 and 1, else from n, sum and sum of squares; of an average the middle 95 % of topic resamples."),
+        ("Test", "Two systems on the same queries: McNemar's exact test or sign flips in one pair, flips of whole topics for an average."),
+        ("Tier", "The best system without a tier leads one; all that cannot be told from the leader join it (Holm over all pairs of systems shown, 5 %). No statement of equality."),
+        ("Rank", "95 % interval of the rank in the same resamples."),
+        ("Marks on maps", "Differences that stay significant among all pairs compared (Benjamini and Hochberg, 5 %)."),
+    )),
+    Section("Systems", (
+        ("Protocol", "native: the model as its card means it. paper: mean of the last hidden states, no prompts, 512 tokens, for all models alike."),
+        ("Documents", "original, or English: translated once, before anything is indexed. Pairs and judgements stay those of the originals."),
+        ("Track", "First stage; re-ranked, comparable with it; oracle, in which a missing relevant document is put among the candidates: a board of its own."),
+        ("Step", "What two systems differ in, all else equal. A ledger follows the steps from the plainest system on the board; gains are on the same queries."),
+        ("Weights", "Bytes of all models that are loaded to answer a query, as published. A translator of documents is not: it runs once, before."),
+        ("Milliseconds a query", "From the run's own timings, in batches: the inverse of a throughput, not the time one query waits. Compare on equal hardware only."),
+    )),
+    Section("Trust", (
+        ("claimed", "The form holds, nothing more can be said. Publications' numbers are claimed."),
+        ("consistent", "No gold ranks, but every stated number is possible: k/n for the stated n, recalls that grow with k, bounds of the other measures."),
+        ("recomputed", "Every number follows exactly from the gold ranks, one byte for each relevant document of each query."),
+        ("reproduced", "A second, independent run agreed on a sample. Recorded in the event log by a maintainer."),
+    )),
+    Section("Trained on the data", (
+        ("clean", "What the models were trained on is disclosed, and nothing of it is in the task."),
+        ("undisclosed", "What a model was trained on, or what the task is made of, is not known. It never counts as clean."),
+        ("source seen", "Only what the task was made from was seen, as MS MARCO's train split for mMARCO."),
+        ("train split seen", "The data set itself, but not the queries that are evaluated."),
+        ("test seen", "Those, too."),
+        ("How it is decided", "Computed from clir-bench's table of models and what submissions disclose, by the worst model of a chain; never typed in."),
+    )),
+    Section("Known limits", (
+        ("Other languages", "Whether a difference holds for languages that are not here is another question, and a wider interval, than any shown."),
+        ("Choosing", "Corrections cover what is shown together, not how often someone looked, nor how many variants were tried before one was sent."),
+        ("Seeds", "An interval describes one checkpoint; how much training varies is not in it."),
+        ("Gold ranks", "They prove that the numbers follow from the ranks, not that the ranks come from the system: a second run does that."),
+        ("Disclosure", "Training data is what people say of their models."),
+    )),
+)  # fmt: skip
+"""In the order in which they are read."""
+
+
+def boards_table(index: Index) -> Table:
+    """The data sets of the board, with counts, fingerprint, and how many systems stand on them."""
+    columns = (
+        Column("title", "Data set"), Column("task", "Task"), Column("pairs", "Pairs", "integer"), Column("queries", "Queries", "integer", "Evaluated queries over all pairs"),
+        Column("topics", "Topics", "integer", "Where a layout says which queries are one question"), Column("documents", "Documents", "integer", "Of the pool, all languages together"),
+        Column("systems", "Systems", "integer", "That stand on it"), Column("licence", "Licence"), Column("fingerprint", "Fingerprint of the collection"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            board.title, f"{board.shape.task} v{board.shape.version}", len(board.pairs), int(board.shape.n.sum()),
+            None if board.shape.topic is None else len(set(board.shape.topic.tolist())), sum(board.pool.values()) or None, len(board.entries),
+            board.task.licence if board.task else None, board.shape.fingerprint,
+        )
+        for board in index.boards.values()
+    )  # fmt: skip
+    return Table("Data sets", columns, rows, "A fingerprint is the SHA-256 of pool, queries and judgements: equal fingerprints, equal collections.")

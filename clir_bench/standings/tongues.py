@@ -1,0 +1,204 @@
+"""A language at a time: who answers questions in it, who finds documents in it, with which partners it is hard, and how much it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from clir_bench import languages, significance
+from clir_bench.collection import Pair
+from clir_bench.standings.board_table import system_address
+from clir_bench.standings.fairness import Bools
+from clir_bench.standings.index import Board, Floats, Index
+from clir_bench.standings.memory import remembered
+from clir_bench.standings.overview import Standing
+from clir_bench.standings.paired import position
+from clir_bench.standings.preference import recall_measure
+from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
+
+Side = Literal["query", "document"]
+SIDES: tuple[Side, ...] = get_args(Side)
+
+
+class Turned(NamedTuple):
+    """A pair against the same pair the other way round: first minus second, with a 95 % interval and a two-sided p; topics are what varies."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+class Served(NamedTuple):
+    """Evaluated queries with a language on one side, the highest score over them, and whose it is."""
+
+    n: int
+    score: float | None
+    line: int | None
+
+
+class Partner(NamedTuple):
+    """A language beside the one that is looked at: the numbers of the pairs that ask in the latter (``asking``) and that hold its documents (``holding``)."""
+
+    code: str
+    asking: int | None
+    holding: int | None
+
+
+def tongues(found: Standing) -> tuple[str, ...]:
+    """The languages of the chosen pairs, by name."""
+    codes = {code for board, mask in zip(found.boards, found.pairs, strict=True) for i in np.flatnonzero(mask) for code in board.pairs[i]}
+    return tuple(sorted(codes, key=languages.name))
+
+
+def language_scores(found: Standing, code: str, side: Side) -> Floats:
+    """Per system of the standing: macro mean over the chosen pairs with the language on that side, then over data sets; NaN unless all have gold ranks."""
+    parts = []
+    for b, (board, mask) in enumerate(zip(found.boards, found.pairs, strict=True)):
+        if (mine := _with(board, mask, code, side)).any():
+            at = np.searchsorted(board.entries, found.entries[:, b])
+            at[found.entries[:, b] < 0] = 0
+            parts.append(np.where((found.entries[:, b] >= 0) & (board.rank_row[at] >= 0), board.means(found.selection.measure)[at][:, mine].mean(1), np.nan))
+    return np.asarray(np.mean(parts, axis=0)) if parts else np.full(len(found.lines), np.nan)
+
+
+def serving(index: Index, found: Standing, code: str, side: Side) -> Served:
+    """How the language is served on that side by the best of a standing."""
+
+    def every() -> dict[tuple[str, Side], Served]:
+        return {(each, of): _served(found, each, of) for each in tongues(found) for of in SIDES}
+
+    return remembered(index, ("served", found.selection), every)[code, side]
+
+
+def overview_table(index: Index, found: Standing, address: Callable[[str], str]) -> Table:
+    """One row a language; ``address`` gives the page of one."""
+    rows: list[tuple[Cell, ...]] = []
+    for code in tongues(found):
+        named = Link(languages.name(code), address(code)), code, languages.script(code), languages.family(code)
+        served = (serving(index, found, code, side) for side in SIDES)
+        rows.append((*named, *(cell for each in served for cell in (each.n or None, each.score, None if each.line is None else _link(index, each.line)))))
+    measure = found.selection.measure
+    columns = (
+        Column("language", "language", "link"), Column("code", "tag"), Column("script", "script"), Column("family", "family"),
+        Column("asked", "questions in it", "integer", "evaluated queries asked in it, in the chosen pairs"),
+        Column("asked_score", f"best {measure}", "percent", "macro mean over the chosen pairs that ask in it"), Column("asked_best", "of", "link"),
+        Column("held", "documents in it", "integer", "evaluated queries whose relevant document is in it, in the chosen pairs"),
+        Column("held_score", f"best {measure}", "percent", "macro mean over the chosen pairs with its documents"), Column("held_best", "of", "link"),
+    )  # fmt: skip
+    note = "The best is the highest score of the systems that have all of those pairs; who cannot be told from it is on the language's page. Only systems with gold ranks."
+    return Table(f"Languages, {measure}", columns, tuple(rows), note)
+
+
+def coverage_table(boards: Sequence[Board], code: str) -> Table:
+    """What was measured of a language, whatever is chosen."""
+    rows: list[tuple[Cell, ...]] = []
+    for board in boards:
+        every = np.ones(len(board.pairs), bool)
+        asked, held = (_with(board, every, code, side) for side in SIDES)
+        if asked.any() or held.any():
+            pool = sum(board.pool.values())
+            documents = board.pool.get(code)
+            rows.append((
+                board.label, int(asked.sum()), int(board.shape.n[asked].sum()), int(held.sum()), int(board.shape.n[held].sum()),
+                documents, documents / pool if documents and pool else None, len(board.entries),
+            ))  # fmt: skip
+    columns = (
+        Column("board", "data set"), Column("asked_pairs", "asked in it: pairs", "integer"), Column("asked", "queries", "integer", "evaluated queries asked in it"),
+        Column("held_pairs", "found in it: pairs", "integer"), Column("held", "queries", "integer", "evaluated queries whose relevant document is in it"),
+        Column("documents", "documents", "integer", "in the pool"), Column("share", "of the pool", "percent"), Column("systems", "systems", "integer"),
+    )  # fmt: skip
+    return Table(f"{languages.name(code)} in the data sets", columns, tuple(rows))
+
+
+def partners(board: Board, mask: Bools, code: str) -> tuple[Partner, ...]:
+    """The languages that the chosen pairs join with this one, itself included where that is a pair, by tag."""
+    place = {board.pairs[i]: int(i) for i in np.flatnonzero(mask)}
+    codes = sorted({x for pair in place for x, other in (pair, pair[::-1]) if other == code})
+    return tuple(Partner(x, place.get(Pair(code, x)), place.get(Pair(x, code)) if x != code else None) for x in codes)
+
+
+def partners_table(index: Index, board: Board, line: int, mask: Bools, code: str, measure: str) -> Table | None:
+    """The pairs of a language in a system, hardest first: both directions, their difference, and what is lost of its documents; None where there are none."""
+    at, found = position(index, board, line), partners(board, mask, code)
+    if at is None or not found:
+        return None
+    recall, row = recall_measure(board, measure), int(board.rank_row[at])
+    cells, means = _intervals(board, at, measure), board.means(measure)[at]
+    turned = {x: turn(board, row, asking, holding, measure) for x, asking, holding in found if asking is not None and holding is not None and row >= 0}
+    told = dict(zip(turned, significance.benjamini_hochberg([t.p for t in turned.values()]).tolist(), strict=True))
+    rows: list[tuple[float, tuple[Cell, ...]]] = []
+    for x, asking, holding in found:
+        t, own, full = turned.get(x), None, None
+        if holding is not None and recall is not None:
+            own, full = (float(cube[at, holding, board.measure(recall)] / board.shape.n[holding]) for cube in (board.own, board.sums))
+        directions = [i for i in (asking, holding) if i is not None]
+        rows.append((
+            float(np.nanmin([*means[directions], np.inf])),
+            (
+                f"{languages.name(x)}{' (itself)' if x == code else ''}", *(value for i in (asking, holding) for value in _counted(board, cells, i)),
+                Interval(t.difference, t.low, t.high) if t else None, ("yes" if told[x] else "no") if t else None,
+                own, None if own is None or full is None else own - full,
+            ),
+        ))  # fmt: skip
+    name, r = languages.name(code), recall or "recall"
+    columns = (
+        Column("partner", "partner"), Column("asking", f"{name} → partner", "interval", f"{measure} of {name} questions over the partner's documents; 95 % interval"), Column("asking_n", "n", "integer"),
+        Column("holding", f"partner → {name}", "interval", f"{measure} of the partner's questions over {name} documents; 95 % interval"), Column("holding_n", "n", "integer"),
+        Column("difference", "difference", "difference", "first minus second direction; 95 % interval, topics taken whole"),
+        Column("apart", "told apart", "text", "after Benjamini and Hochberg over the partners, at 5 %"),
+        Column("own", f"own-language {r}", "percent", f"{r} of {name} documents had the pool held nothing else"),
+        Column("loss", "bias loss", "points", f"own-language {r} minus {r}, of {name} documents"),
+    )  # fmt: skip
+    body = [cells for _, cells in sorted(rows, key=lambda row: row[0])]
+    kept = [c for c in range(len(columns)) if any(cells[c] is not None and cells[c] == cells[c] for cells in body)]
+    caption = f"{name} with each partner on {board.label}, {measure} of {index.lines[line]}: hardest first"
+    return Table(caption, tuple(columns[c] for c in kept), tuple(tuple(cells[c] for c in kept) for cells in body))
+
+
+def turn(board: Board, row: int, first: int, second: int, measure: str) -> Turned:
+    """Two pairs of one row of ranks, given by their numbers: a topic that is asked in both counts in both."""
+    values, topic = board.values(row, measure), board.shape.topic
+    ends = np.cumsum(board.shape.n)
+    columns = [np.arange(ends[i] - board.shape.n[i], ends[i]) for i in (first, second)]
+    means = [float(values[mine].mean()) for mine in columns]
+    named = np.concatenate([mine if topic is None else topic[mine] for mine in columns])
+    centred = np.concatenate([sign * (values[mine] - mean) / len(mine) for sign, mine, mean in zip((1, -1), columns, means, strict=True)])
+    se = float(significance.topic_se(np.bincount(np.unique(named, return_inverse=True)[1], centred).astype(np.float64)))
+    difference = means[0] - means[1]
+    half = float(ndtri(0.975)) * se
+    return Turned(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / max(se, np.finfo(float).tiny))))
+
+
+def _served(found: Standing, code: str, side: Side) -> Served:
+    n = sum(int(board.shape.n[_with(board, mask, code, side)].sum()) for board, mask in zip(found.boards, found.pairs, strict=True))
+    scores = language_scores(found, code, side)
+    if not np.isfinite(scores).any():
+        return Served(n, None, None)
+    at = int(np.nanargmax(scores))
+    return Served(n, float(scores[at]), int(found.lines[at]))
+
+
+def _link(index: Index, line: int) -> Link:
+    return Link(str(index.lines[line]), system_address(index.lines[line]))
+
+
+def _with(board: Board, mask: Bools, code: str, side: Side) -> Bools:
+    return np.asarray(mask & [getattr(pair, side) == code for pair in board.pairs])
+
+
+def _intervals(board: Board, at: int, measure: str) -> list[Interval]:
+    """Of each pair of a submission."""
+    m, n = board.measure(measure), board.shape.n
+    total, squares = board.sums[at, :, m], board.squares[at, :, m]
+    known = np.isfinite(total) & np.isfinite(squares)
+    low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
+    low[known], high[known] = significance.mean_interval(n[known], total[known], squares[known])
+    return [Interval(*map(float, each)) for each in zip(total / n, low, high, strict=True)]
+
+
+def _counted(board: Board, cells: Sequence[Interval], pair: int | None) -> tuple[Interval | None, int | None]:
+    return (None, None) if pair is None else (cells[pair], int(board.shape.n[pair]))

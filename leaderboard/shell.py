@@ -1,0 +1,252 @@
+"""What all pages share: the index, the filters above them, links between them, and how tables and charts are shown and saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from clir_bench import languages
+from clir_bench.errors import ClirBenchError
+from clir_bench.standings.build import FOLDER, current, index_home
+from clir_bench.standings.citation import bibtex
+from clir_bench.standings.index import Board, Index, open_index
+from clir_bench.standings.overview import Standing, standing
+from clir_bench.standings.selection import LEVELS, SEEN, Selection
+from clir_bench.standings.tables import STYLE, Table
+
+_VIEWS = (
+    ("choose", "Choose"), ("leaderboard", "Leaderboard"), ("pairs", "Pairs"), ("compare", "Compare"), ("bias", "Bias"), ("pipeline", "Pipeline"),
+    ("languages", "Languages"), ("submit", "Submit"), ("about", "About"), ("system", "System"),
+)  # fmt: skip
+_UNFILTERED = ("", "submit", "about", "system")  # pages that have their own words for what is chosen, or nothing to choose
+SIZES = (None, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+OPTIONS = {
+    "track": {"all": "first stage and re-ranked", "retrieval": "first stage", "rerank": "re-ranked", "oracle": "oracle"},
+    "same": {"with": "counted", "without": "left out"},
+    "script": {"any": "any", "same": "one script", "cross": "two scripts"},
+    "licence": {"any": "any licence", "open": "open"},
+    "seen": SEEN,
+    "trust": dict(zip(LEVELS, LEVELS, strict=True)),
+}
+"""The filters with few values, as they are called in the widgets and in addresses; the first is the usual one."""
+_TITLES = {
+    "track": "Track", "same": "Pairs of one language", "script": "Scripts of a pair", "licence": "Licence", "seen": "Trained on the data", "trust": "Trust, at least",
+}  # fmt: skip
+_PAGE_STYLE = """
+[data-testid="stMainBlockContainer"]{padding:4.2rem 3rem 2rem;max-width:82rem}
+[data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"]{gap:.7rem}
+[data-testid="stHeader"]{border-bottom:1px solid color-mix(in srgb,currentColor 12%,transparent)}
+h1{padding:0 0 .15rem}
+[data-testid="stHtml"] a{color:light-dark(#1b5c98,#8cc3f0)}
+[data-testid="stMultiSelectTagsContainer"] [data-tag]{background:light-dark(#1f5f99,#2a6496)}
+[data-testid="stCode"] .token{color:inherit!important;background:none!important}
+.cb-lead{font-size:1.02rem;max-width:56rem;margin:.1rem 0 .6rem;line-height:1.5}
+.cb-text{font-size:.95rem;max-width:60rem;line-height:1.5;margin:.1rem 0 .5rem}
+ul.cb-text{padding-left:1.1rem}.cb-text li{margin:.15rem 0}
+.cb-count{font-size:.86rem;opacity:.85;margin:0 0 .4rem}
+.cb-foot{font-size:.8rem;opacity:.9;border-top:1px solid color-mix(in srgb,currentColor 14%,transparent);margin-top:2rem;padding-top:.7rem}
+@media (max-width:640px){[data-testid="stMainBlockContainer"]{padding-left:.9rem;padding-right:.9rem}h1{font-size:1.5rem}
+.st-key-filters [data-testid="stHorizontalBlock"]{gap:.5rem}.st-key-filters [data-testid="stColumn"]{min-width:calc(50% - .5rem);flex:1 1 calc(50% - .5rem)}
+
+table.cb :is(thead,tbody) th:first-child{position:sticky;left:0;z-index:1;background:light-dark(#ffffff,#10171e)}}
+@media print{[data-testid="stHeader"],[data-testid="stPopover"],.cb-foot{display:none}}
+"""
+
+
+def pages() -> list[StreamlitPage]:
+    """The pages, in the order of the menu; System is opened from a row."""
+    return [
+        st.Page(f"views/{name}.py", title=title, url_path=name, default=name == "choose", visibility="hidden" if name == "system" else "visible")
+        for name, title in _VIEWS
+    ]
+
+
+def names() -> list[str]:
+    """The addresses of the pages below the site's; the first is the site's own."""
+    return ["", *(name for name, _ in _VIEWS[1:])]
+
+
+def index() -> Index:
+    """The opened index; a newer one on disk is taken up at the next click."""
+    folder = Path(os.environ.get(FOLDER, "submissions"))
+    found = current(index_home(folder))
+    return _open(str(folder), str(found[0]) if found else "")
+
+
+@lru_cache(2)  # not st.cache_resource: the API asks without a session
+def _open(folder: str, found: str) -> Index:
+    return open_index(Path(folder), build=True)
+
+
+def open_page(page: StreamlitPage) -> None:
+    """What stands above a page: the style and the filters."""
+    st.html(f"<style>{STYLE}{_PAGE_STYLE}</style>")
+    try:
+        found = index()
+    except ClirBenchError as error:
+        st.error(str(error))
+        st.stop()
+    if not found.boards:
+        st.title("clir-bench")
+        st.info("There is no submission yet. `clir-bench evaluate --model bm25 --task sample --output submissions` makes the first.")
+        st.stop()
+    if page.url_path not in _UNFILTERED:
+        st.session_state["selection"] = _filters(found)
+
+
+def selection() -> Selection:
+    """What the filters above the page say."""
+    found = st.session_state.get("selection", Selection())
+    assert isinstance(found, Selection)
+    return found
+
+
+def board_label(board: Board) -> str:
+    """How a data set is called in filters and columns: its name, with the version where it is not the first."""
+    return board.label
+
+
+def language(code: str) -> str:
+    """The language's name."""
+    return languages.name(code)
+
+
+def _filters(found: Index) -> Selection:
+    """The bar of filters. Widgets live here, before the page runs, so that they keep their values and their place in the address on all pages."""
+    boards = {board.key.removesuffix(".oracle"): board for board in found.boards.values()}
+    asked = sorted({code for board in boards.values() for code in board.query_languages}, key=language)
+    held = sorted({code for board in boards.values() for code in board.document_languages}, key=language)
+    measures = list(dict.fromkeys(name for board in found.boards.values() for name in board.measures))
+    usual = "R@10" if "R@10" in measures else measures[0]
+    row = st.container(key="filters").columns([2.2, 1.2, 2, 2, 1.1], vertical_alignment="bottom")
+    chosen = row[0].multiselect(
+        "Data sets", list(boards), format_func=lambda key: board_label(boards[key]), key="boards", bind="query-params", placeholder=_usual(found)
+    )
+    measure = row[1].selectbox("Measure", measures, index=measures.index(usual), key="measure", bind="query-params")
+    queries = row[2].multiselect("Questions in", asked, format_func=language, key="queries", bind="query-params", placeholder="all languages")
+    documents = row[3].multiselect("Documents in", held, format_func=language, key="documents", bind="query-params", placeholder="all languages")
+    with row[4].popover(f"More{_count_more()}", width="stretch"):
+        track, same, script, licence, seen, trust = (
+            st.selectbox(title, list(OPTIONS[key]), format_func=OPTIONS[key].__getitem__, key=key, bind="query-params") for key, title in _TITLES.items()
+        )
+        size = st.selectbox("Weights, as published", SIZES, format_func=gigabytes_words, key="gigabytes", bind="query-params")
+    return Selection(
+        boards=tuple(chosen), queries=tuple(queries), documents=tuple(documents), script=script, same=same, measure=measure, track=track,
+        gigabytes=size, licence=licence, seen=seen, trust=trust,
+    )  # fmt: skip
+
+
+def _count_more() -> str:
+    """How many of the filters that are out of sight are set."""
+    names = {**OPTIONS, "gigabytes": {None: ""}}
+    set_ = sum(st.session_state.get(key, next(iter(options))) != next(iter(options)) for key, options in names.items())
+    return f" ({set_})" if set_ else ""
+
+
+def gigabytes_words(size: float | None) -> str:
+    """How a limit of weights is called."""
+    return "any size" if size is None else f"at most {size:g} GB"
+
+
+def _usual(found: Index) -> str:
+    return ", ".join(board_label(board) for board in Selection().chosen(found))
+
+
+def head(title: str, lead: str) -> None:
+    """A page's title and what it is for."""
+    st.title(title, anchor=False)
+    st.html(f'<p class="cb-lead">{lead}</p>')
+
+
+def say(*sentences: str) -> None:
+    """A paragraph of plain text; it is escaped."""
+    st.html(f'<p class="cb-text">{escape(" ".join(sentences))}</p>')
+
+
+def chosen_standing(asked: Selection | None = None) -> Standing:
+    """The standing of the filters, or of a narrower selection; where nothing passes, the page ends here and says which filter to loosen."""
+    asked = asked or selection()
+    try:
+        found = standing(index(), asked)
+    except ClirBenchError as error:
+        st.warning(f"{error}. Choose another measure.")
+        st.stop()
+    if not len(found.lines) or not found.cells_of:
+        nothing(asked)
+    st.html(f'<p class="cb-count">{counted(found)}</p>')
+    return found
+
+
+def counted(found: Standing) -> str:
+    """What an average is over."""
+    names = ", ".join(board_label(board) for board in found.boards)
+    topics = f", {found.topics:,} topics" if found.topics else ""
+    left = len(found.lines) - found.ranked
+    return f"{names}: {found.cells_of:,} pairs, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked" + (
+        f", {left:,} without a rank ({found.why or 'not all pairs, or no gold ranks'})" if left else ""
+    )
+
+
+def nothing(asked: Selection) -> None:
+    """The empty state: which filter to relax."""
+    st.info("Nothing passes all of these filters together.", icon=":material/filter_alt_off:")
+    for words, loose in asked.relaxations(index()):
+        st.html(f'<p class="cb-count">With <a href="{address("leaderboard", loose)}">{words}</a> there are systems.</p>')
+    st.stop()
+
+
+def address(page: str, asked: Selection | None = None, /, **parameters: str | Sequence[str]) -> str:
+    """A relative link to a page with these filters, as the widgets spell them, and with the page's own parameters."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in (asked.parameters() if asked else {}).items():
+        if name in ("queries", "documents"):
+            pairs += [(name, language(code)) for code in value.split(",")]
+        elif name == "boards":
+            pairs += [(name, board_label(found)) for key in value.split(",") if (found := index().boards.get(key))]
+        elif name == "gigabytes":
+            pairs.append((name, gigabytes_words(float(value))))
+        else:
+            pairs.append((name, OPTIONS[name][value] if name in OPTIONS else value))
+    for name, value in parameters.items():
+        pairs += [(name, value)] if isinstance(value, str) else [(name, part) for part in value]
+    return f"./{'' if page == 'choose' else page}{f'?{urlencode(pairs)}' if pairs else ''}"
+
+
+def show_table(table: Table, name: str, *, small: bool = False) -> None:
+    """A table, and what is in it as files; ``name`` is that of the files, and must differ on a page."""
+    st.html(table.html(small=small))
+    save(table, name)
+
+
+def save(table: Table, name: str, label: str = "Save") -> None:
+    """The table as CSV, JSON and LaTeX, and how to cite it; made when asked for."""
+    with st.popover(label, icon=":material/download:", type="tertiary"):
+        for title, suffix, mime, text in (
+            ("CSV", "csv", "text/csv", table.csv), ("JSON", "json", "application/json", table.json), ("LaTeX", "tex", "text/x-tex", table.latex),
+            ("BibTeX", "bib", "text/x-bibtex", bibtex),
+        ):  # fmt: skip
+            st.download_button(title, text, f"{name}.{suffix}", mime, key=f"save-{name}-{suffix}", on_click="ignore", type="tertiary")
+
+
+def show_chart(spec: Mapping[str, object], table: Table, name: str, alt: str) -> None:
+    """A chart with its table below it, folded."""
+    st.vega_lite_chart(spec=dict(spec), width="stretch", alt=alt)
+    with st.expander("The same as a table"):
+        show_table(table, name)
+
+
+def foot() -> None:
+    """Below every page: how old it is, and where the numbers can be had."""
+    found = index()
+    newest = str(found.entries["started"].max())[:10]
+    st.html(
+        f'<p class="cb-foot">{len(found.entries):,} submissions, the newest of {newest}; a view is a link: its address holds what was chosen. '
+        f'<a href="./api/v1">API</a> · <a href="./about">how it is computed</a> · numbers are percent unless they say otherwise</p>'
+    )

@@ -1,0 +1,146 @@
+"""Which languages systems prefer, whom they serve, and what a preference costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import shell
+import streamlit as st
+
+from clir_bench.standings import bias_charts as charts
+from clir_bench.standings import bias_tables as tables
+from clir_bench.standings.index import Board
+from clir_bench.standings.overview import Standing
+from clir_bench.standings.preference import WHERE, depths, golds, recall_measure
+
+_MOST = 3  # systems beside each other
+_PAGE = 50
+_MEANINGS = """
+- **Same-language rate**: the share of the first places that hold documents in the question's language. **Lift** is that rate over the language's share of the
+  pool: 1 is no preference, 2 is twice as often. A system that puts one language first for everybody has a lift near 1, too: see the map.
+- **Own-language recall**: recall had the pool held the document's language only. **Bias loss** is what is lost against it, because documents in other languages
+  stood above the relevant one. The rest of what is missed is missed in any pool.
+- **AWRF**: 1 minus the Jensen-Shannon divergence (in bits) of the exposure of languages, discounted by log2(rank + 1), from their shares of the pool, over all
+  questions of a language; counts at depths 1, 10 and 100 say where places lie. 1 is as in the pool.
+- **Consistency** (MRC): mean Spearman correlation of the gold ranks of one question asked in two languages. Higher: users of both find the same.
+- **ε²** (PEER, pooled): the share of the variance of gold ranks that the document's language explains, by Kruskal and Wallis, in percent. 0: no language is found better.
+- **Spread**: best minus worst pair. **Variation**: standard deviation of the pairs over their mean, in percent. **Diagonal − rest**: pairs of one language minus the others.
+"""
+_AGAINST = {"lift": "same-language lift", "loss": "bias loss"}
+
+
+def choose_board() -> Standing:
+    """One data set of those chosen above that has such pairs, and its standing."""
+    asked = shell.selection()
+    boards = {board.key: board for board in asked.chosen(index) if asked.pairs_of(board).any()}
+    if boards and len(asked.chosen(index)) > 1:
+        key = st.segmented_control(
+            "Data set",
+            list(boards),
+            default=next(iter(boards)),
+            format_func=lambda k: shell.board_label(boards[k]),
+            required=True,
+            key="board",
+            bind="query-params",
+        )
+        asked = asked.model_copy(update={"boards": (key.removesuffix(".oracle"),)})
+    return shell.chosen_standing(asked)
+
+
+def choose_systems(found: Standing) -> list[int]:
+    """At most three; without a choice the best whose loss is known."""
+    names = {line: str(index.lines[line]) for line in found.lines.tolist()}
+    usual = int(found.lines[np.isfinite(found.loss).argmax()])
+    chosen = st.multiselect("Systems", list(names), [usual], format_func=names.__getitem__, max_selections=_MOST, key="systems", bind="query-params")
+    return chosen or [usual]
+
+
+def show_preference(board: Board, lines: list[int]) -> None:
+    """Figures 6 and 8: which languages are retrieved, and what that costs."""
+    st.header("Which languages are retrieved", anchor=False)
+    kinds, deep = golds(index, board, lines), depths(index, board, lines)
+    if not kinds:
+        st.info("Of these systems no submission counts the languages it retrieves: those of the oracle track, and claims, cannot.", icon=":material/info:")
+        return
+    with st.container(horizontal=True):
+        gold = st.segmented_control(
+            "Relevant document in", kinds, default=kinds[0], format_func=WHERE.__getitem__, required=True, key="gold", bind="query-params"
+        )
+        usual = 10 if 10 in deep else deep[-1]
+        depth = st.segmented_control("First places", deep, default=usual, required=True, key="depth", bind="query-params")
+    shell.show_table(tables.preference_table(index, found, lines, gold, depth), "preference")
+    rates = tables.rates(index, board, lines, mask, gold, depth, measure)
+    if rates:
+        left, right = st.columns(2, gap="large")
+        with left:
+            st.subheader("Share of the question's language", anchor=False)
+            shell.say("Dots with their 95 % intervals; the stroke is the language's share of the pool.")
+            st.vega_lite_chart(
+                spec=charts.rate_chart(rates), alt="Same-language rate for each query language, as dots with intervals; the pool's share as strokes"
+            )
+        with right:
+            st.subheader("What it costs: recall and bias loss", anchor=False)
+            shell.say("Dot: whole pool. Ring: the document's language alone. Between: the loss.")
+            name = recall_measure(board, measure) or "recall"
+            st.vega_lite_chart(
+                spec=charts.loss_chart(rates, name), alt=f"{name} for each query language, and what it would be in a pool of the document's language"
+            )
+        with st.expander("The same as a table", key="rates", bind="query-params", on_change="rerun") as twin:
+            if twin.open:
+                shell.show_table(tables.rate_table(rates, board, gold, measure), f"rates-{board.key}", small=True)
+    maps = [table for line in lines if (table := tables.lift_map(index, board, line, mask, gold, depth))]
+    for i, table in enumerate(maps):
+        shell.show_table(table, f"lift-{board.key}-{i + 1}", small=True)
+
+
+def show_alike(board: Board, lines: list[int]) -> None:
+    """Consistency over query languages, the effect of the document's language, and how far pairs are apart."""
+    st.header("Whether languages are served alike", anchor=False)
+    shell.say(
+        "Consistency asks whether one question finds its document at the same rank in any language; where nearly all is found at rank 1 little is left to agree on,",
+        "so read it beside the score. ε² asks whether rank depends on the document's language.",
+    )
+    shell.show_table(tables.alike_table(index, board, lines, mask, measure), f"alike-{board.key}")
+    asked, held = st.tabs(["By the question's language", "By the document's language"], key="side", bind="query-params", on_change="rerun")
+    if asked.open:
+        agreements = [table for line in lines if (table := tables.agreement_map(index, board, line, mask))]
+        with asked:
+            for i, table in enumerate(agreements):
+                shell.show_table(table, f"agreement-{board.key}-{i + 1}", small=True)
+            if not agreements:
+                shell.say("Nothing here is asked in two languages: there is nothing to compare.")
+    if held.open:
+        with held:
+            shell.show_table(tables.effect_table(index, board, lines, mask), f"effect-{board.key}", small=True)
+
+
+def show_quality(lines: list[int]) -> None:
+    """All systems: quality against preference."""
+    st.header("Quality against preference", anchor=False)
+    against = st.segmented_control(
+        "Against", list(_AGAINST), default="lift", format_func=_AGAINST.__getitem__, required=True, key="against", bind="query-params"
+    )
+    known = np.flatnonzero(np.isfinite(getattr(found, against)) & np.isfinite(found.score))
+    if not len(known):
+        shell.say(f"No system that passes the filters has a {_AGAINST[against]} here.")
+        return
+    alt = f"{measure} of {len(known):,} systems against their {_AGAINST[against]}; the chosen ones in colour"
+    st.vega_lite_chart(spec=charts.quality_chart(index, found, against, lines), alt=alt)
+    with st.expander("The same as a table", key="quality", bind="query-params", on_change="rerun") as twin:
+        if twin.open:
+            page = st.pagination(-(-len(known) // _PAGE), key="page", bind="query-params") if len(known) > _PAGE else 1
+            shell.show_table(tables.quality_table(index, found, known[(page - 1) * _PAGE : page * _PAGE]), f"quality-{page}", small=True)
+
+
+shell.head(
+    "Bias",
+    "Which languages a system puts first, and which documents that hides. To prefer the language of the question may be what you want: no direction is called good here.",
+)
+index, measure = shell.index(), shell.selection().measure
+found = choose_board()
+board, mask = found.boards[0], found.pairs[0]
+lines = choose_systems(found)
+show_preference(board, lines)
+show_alike(board, lines)
+show_quality(lines)
+with st.expander("What these figures are"):
+    st.markdown(_MEANINGS)

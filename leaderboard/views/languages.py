@@ -1,0 +1,102 @@
+"""A language at a time: who serves it, with which partners it is hard; and whether distance between languages is the reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import shell
+import streamlit as st
+
+from clir_bench import languages
+from clir_bench.standings import tongues
+from clir_bench.standings.board_table import board_table
+from clir_bench.standings.distance import distance_table, elsewhere_table, ways_table
+from clir_bench.standings.index import Board
+from clir_bench.standings.overview import Standing, standing
+
+_SHOWN = 10  # systems of a tier
+
+
+def choose_language(codes: tuple[str, ...]) -> str | None:
+    """The language of this page's address; None for all."""
+    return st.selectbox(
+        "Language", [None, *codes], format_func=lambda code: shell.language(code) if code else "all languages", key="language", bind="query-params"
+    )
+
+
+def choose_board(boards: list[Board]) -> Board:
+    """One data set."""
+    keys = {board.key: board for board in boards}
+    if len(keys) == 1:
+        return boards[0]
+    key = st.segmented_control(
+        "Data set", list(keys), default=boards[0].key, format_func=lambda k: shell.board_label(keys[k]), required=True, key="board", bind="query-params"
+    )
+    return keys[key]
+
+
+def choose_system(board: Board) -> int:
+    """A system of the data set, the best where none is chosen."""
+    on = index.entry_of[board.key]
+    names = {line: str(index.lines[line]) for line in found.lines.tolist() if on[line] >= 0}
+    return int(st.selectbox("System", list(names), format_func=names.__getitem__, key="system", bind="query-params", width=480))
+
+
+def show_all(found: Standing) -> None:
+    """The table of languages, and Table 8."""
+    shell.show_table(tongues.overview_table(index, found, lambda code: shell.address("languages", asked, language=shell.language(code))), "languages")
+    st.header("Scores and the distance between languages", anchor=False)
+    shell.say("A correlation over pairs does not say why: languages that are alike also share scripts, words and training data.")
+    board = choose_board(list(found.boards))
+    alone = found if len(found.boards) == 1 else standing(index, asked.model_copy(update={"boards": (board.key.removesuffix(".oracle"),)}))
+    shell.show_table(distance_table(index, alone), f"distance-{board.key}")
+    if (elsewhere := elsewhere_table(index, board)) is not None:
+        shell.show_table(elsewhere, "distance-published", small=True)
+    line = choose_system(board)
+    shell.show_table(ways_table(index, board, line, alone.pairs[0], measure), f"distance-ways-{board.key}", small=True)
+
+
+def show_best(code: str, side: str, title: str) -> None:
+    """The first tier for the language on one side."""
+    st.subheader(title, anchor=False)
+    narrowed = asked.model_copy(update={side: (code,)})
+    best = standing(index, narrowed)
+    if not best.cells_of or not len(best.lines):
+        shell.say("No such pair is among those chosen above.")
+        return
+    first = np.flatnonzero(best.tier == 1)
+    rows = first if len(first) else np.flatnonzero(np.isfinite(best.score))
+    shell.show_table(board_table(index, best, rows[:_SHOWN], ()), f"best-{side}-{code}", small=True)
+    more = f", {len(rows) - _SHOWN:,} more in this tier" if len(rows) > _SHOWN else ""
+    st.html(f'<p class="cb-count"><a href="{shell.address("leaderboard", narrowed)}">All systems for this{more}</a></p>')
+
+
+def show_one(found: Standing, code: str) -> None:
+    """The page of a language."""
+    st.header(shell.language(code), anchor=False)
+    shell.say(f"{languages.family(code)}, script {languages.script(code)}, tag {code}.")
+    with st.container():
+        left, right = st.columns(2, gap="large")
+        with left:
+            show_best(code, "queries", "Best for questions in it")
+        with right:
+            show_best(code, "documents", "Best for documents in it")
+    st.subheader("Partners", anchor=False)
+    boards = [board for board, mask in zip(found.boards, found.pairs, strict=True) if tongues.partners(board, mask, code)]
+    board = choose_board(boards)
+    line = choose_system(board)
+    mask = found.pairs[found.boards.index(board)]
+    if (table := tongues.partners_table(index, board, line, mask, code, measure)) is not None:
+        shell.show_table(table, f"partners-{code}-{board.key}")
+    st.subheader("What was measured", anchor=False)
+    shell.show_table(tongues.coverage_table([board for board in index.boards.values() if not board.oracle], code), f"coverage-{code}")
+
+
+shell.head("Languages", "How well a language is served, as the language of questions and as that of documents, which are two things.")
+index, asked = shell.index(), shell.selection()
+measure = asked.measure
+found = shell.chosen_standing()
+chosen = choose_language(tongues.tongues(found))
+if chosen is None:
+    show_all(found)
+else:
+    show_one(found, chosen)

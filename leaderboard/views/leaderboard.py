@@ -1,0 +1,65 @@
+"""All systems of a selection: tiers, intervals, what they cost and what they lose to bias."""
+
+from __future__ import annotations
+
+import shell
+import streamlit as st
+
+from clir_bench.standings.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
+from clir_bench.standings.gaps import CHARTED, chart_words, interval_chart, tier_sentences
+from clir_bench.standings.overview import Standing
+from clir_bench.standings.published import published_table
+from clir_bench.standings.tables import Table
+
+_PAGE = 50  # systems
+
+
+def show_ranked(found: Standing) -> None:
+    """The table, a page of it, and what stands above and below it."""
+    index = shell.index()
+    shell.say(*tier_sentences(index, found))
+    known = {key: column.title for key, column in columns_of(found).items()}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        words = st.text_input("Find a system", key="find", bind="query-params", type="search", placeholder="part of a name", width=240)
+        order = st.selectbox("In the order of", ORDERS, key="order", bind="query-params", width=170)
+        with st.popover("Columns"):
+            picked = st.multiselect(
+                "Columns", list(known)[4:], list(usual_columns(found))[4:], format_func=known.__getitem__, key="columns", bind="query-params"
+            )
+    rows = order_rows(index, found, order, words or "")
+    shown, suffix = paged(len(rows.ranked), "page")
+    if len(rows.ranked):
+        shell.show_table(board_table(index, found, rows.ranked[shown], picked), f"leaderboard{suffix}")
+    elif words:
+        st.info("No system with a rank has all of these words in its name.", icon=":material/search_off:")
+    else:
+        st.info("No system has a rank here; those that pass are below.", icon=":material/info:")
+    if len(rows.others):
+        with st.expander(f"{len(rows.others):,} without a rank", expanded=not len(rows.ranked)):
+            shown, suffix = paged(len(rows.others), "more")
+            shell.show_table(unranked_table(index, found, rows.others[shown]), f"unranked{suffix}")
+
+
+def paged(count: int, key: str) -> tuple[slice, str]:
+    """Which of so many rows are shown, by a row of page numbers where they are many; and a part of a file's name."""
+    if count <= _PAGE:
+        return slice(0, count), ""
+    page = st.pagination(-(-count // _PAGE), key=key, bind="query-params")
+    return slice((page - 1) * _PAGE, page * _PAGE), f"-{page}"
+
+
+def show_published(table: Table) -> None:
+    """What publications say of it."""
+    if table.rows:
+        st.header("As published", anchor=False)
+        shell.show_table(table, "published", small=True)
+
+
+shell.head("Leaderboard", "Systems in one tier cannot be told apart from its leader by the queries that were asked.")
+found = shell.chosen_standing()
+show_ranked(found)
+if found.ranked > 1:
+    best = order_rows(shell.index(), found).ranked[:CHARTED]
+    st.header("The best, with their intervals", anchor=False)
+    shell.show_chart(*interval_chart(shell.index(), found, best), "intervals", chart_words(found, best))
+show_published(published_table(shell.index(), found))
