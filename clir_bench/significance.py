@@ -183,8 +183,8 @@ def pairwise_z(sums: Floats, unit: float) -> Floats:
 
 
 def pairwise_p(sums: Floats, unit: float) -> Floats:
-    """The two-sided p of ``pairwise_z`` [systems, systems]; 1 on the diagonal."""
-    return np.asarray(2 * ndtr(-pairwise_z(sums, unit)))
+    """The two-sided p of ``pairwise_z`` [systems, systems]; 1 on the diagonal. Never below what flipping every sign of so few topics could give."""
+    return np.asarray(np.maximum(2 * ndtr(-pairwise_z(sums, unit)), 2.0 ** (1 - sums.shape[1])))
 
 
 def holm(p: npt.ArrayLike) -> Floats:

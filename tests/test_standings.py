@@ -7,7 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -15,15 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from _submissions import generate
+from scipy.stats import binomtest
 
 from clir_bench import bias, languages
 from clir_bench.errors import ClirBenchError
-from clir_bench.events import append_event
-from clir_bench.measures import parse_measure, values
+from clir_bench.events import append_event, sha256_of
+from clir_bench.measures import parse_measure, stats, values
+from clir_bench.records import Correction
 from clir_bench.significance import topic_interval, topic_sums
 from clir_bench.standings import Index, Selection, build_index, open_index, standing
 from clir_bench.standings.build import current, listing
-from clir_bench.submission import Submission, path_of, read_submission, to_json, write_submission
+from clir_bench.submission import Submission, pack_ranks, path_of, read_submission, stat_record, to_json, write_submission
 
 ROOT = Path(__file__).parent.parent / "submissions"
 
@@ -144,6 +147,88 @@ def test_a_submission_of_another_collection_is_told_and_not_ranked(tmp_path: Pat
     assert open_index(tmp_path / "s", tmp_path / "home").line("clir-bench/bm25/strange") is None
 
 
+BM25 = "clir-bench__bm25/whitespace/sample-v1.json"
+
+
+def _with(folder: Path, change: Callable[[Submission], Submission], name: str = "other") -> str:
+    """A copy of the real submissions with one more, changed; the problems of its index."""
+    shutil.copytree(ROOT, folder / "s")
+    one = change(read_submission(ROOT / BM25))
+    one = one.model_copy(update={"system": one.system.model_copy(update={"variant": name})})
+    write_submission(one, folder / "s" / path_of(one))
+    return "; ".join(build_index(folder / "s", folder / "home").problems)
+
+
+def test_relevant_documents_grades_and_pool_are_the_collections_not_the_submitters(tmp_path: Path) -> None:
+    def graded(s: Submission) -> Submission:
+        ranks = s.ranks()
+        return s.model_copy(update={"gold_ranks": pack_ranks(replace(ranks, grade=np.where(ranks.rank < 5, 3, 1).astype(np.int32)), None)})
+
+    assert "their grades, are not those of the collection" in _with(tmp_path / "a", graded)
+    assert "its pool has 385 documents in 8 languages, but the collection 384" in _with(
+        tmp_path / "b", lambda s: s.model_copy(update={"pool": {**s.pool, "de": 49}})
+    )
+    nameless = _with(tmp_path / "c", lambda s: s.model_copy(update={"task": s.task.model_copy(update={"fingerprint": None})}))
+    assert "it has gold ranks, but names no collection" in nameless
+
+
+def test_a_crowd_of_another_collection_does_not_take_a_board_over(tmp_path: Path, folder: Path) -> None:
+    mine = tmp_path / "s"
+    shutil.copytree(folder, mine, ignore=shutil.ignore_patterns("sample*", "large*"))
+    honest = open_index(mine, tmp_path / "home", build=True).boards["clirmatrix-v1"]
+    one = next(s for s in _files(mine) if s.complete and s.gold_ranks and s.task.track == "retrieval")
+    for i in range(30):
+        task = one.task.model_copy(update={"fingerprint": "sha256:" + "9" * 64})
+        forged = one.model_copy(update={"task": task, "system": one.system.model_copy(update={"name": f"forged/model{i}"})})
+        write_submission(forged, mine / path_of(forged))
+    board = open_index(mine, tmp_path / "home", build=True).boards["clirmatrix-v1"]
+    assert board.shape.fingerprint == honest.shape.fingerprint
+    assert len(board.entries) == len(honest.entries)
+
+
+def test_a_correction_takes_the_place_of_its_own_system_only(tmp_path: Path) -> None:
+    stolen = sha256_of((ROOT / "sentence-transformers__all-MiniLM-L6-v2/native/sample-v1.json").read_bytes())
+    told = _with(tmp_path, lambda s: s.model_copy(update={"correction": Correction(replaces=stolen, reason="bugfix", note=None)}))
+    assert told == ""
+    assert open_index(tmp_path / "s", tmp_path / "home").line("sentence-transformers/all-MiniLM-L6-v2/native") is not None
+
+
+def test_a_log_that_was_broken_forgives_nobody(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "s", ignore=shutil.ignore_patterns("events.jsonl"))
+    log, sha256 = tmp_path / "s" / "events.jsonl", sha256_of((ROOT / BM25).read_bytes())
+    append_event(log, "withdrawn", BM25, sha256, trust=None, by="a maintainer", note="wrong tokeniser")
+    log.write_bytes(log.read_bytes() + b'{"date": "2026-')
+    built = build_index(tmp_path / "s", tmp_path / "home")
+    assert "events.jsonl: line 2" in built.problems[0]
+    assert open_index(tmp_path / "s", tmp_path / "home").line("clir-bench/bm25/whitespace") is None
+
+
+def test_a_damaged_layout_is_told_and_the_board_stands_without_topics(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "s")
+    next((tmp_path / "s" / "layouts").glob("sample*")).write_bytes(b"no parquet")
+    built = build_index(tmp_path / "s", tmp_path / "home")
+    assert "no layout that can be read" in built.problems[0]
+    found = standing(open_index(tmp_path / "s", tmp_path / "home"), Selection())
+    assert len(found.lines) == 3
+    assert "no layout says" in found.why
+
+
+def test_an_index_that_is_open_is_read_on_after_the_next_build(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "s")
+    old = open_index(tmp_path / "s", tmp_path / "home", build=True)
+    (tmp_path / "s" / BM25).unlink()
+    build_index(tmp_path / "s", tmp_path / "home")
+    assert len(old.bias) > 0
+    assert len(old.texts("signature")) == 3
+
+
+def test_a_link_that_leads_nowhere_stops_no_build(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "s")
+    (tmp_path / "s" / "gone.json").symlink_to(tmp_path / "nowhere.json")
+    assert build_index(tmp_path / "s", tmp_path / "home").submissions == 3
+    assert len(open_index(tmp_path / "s", tmp_path / "home", build=True).lines) == 3
+
+
 def test_an_index_that_is_not_there_is_an_error_that_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ClirBenchError, match=r"has no index yet. Build it: clir-bench leaderboard build"):
         open_index(ROOT, tmp_path)
@@ -173,7 +258,7 @@ def test_a_killed_build_leaves_the_index_that_was_there(tmp_path: Path) -> None:
     assert found[0] == built.path
     assert len(open_index(mine, home).lines) == 3
     assert len(open_index(mine, home, build=True).lines) == 2
-    assert len([path for path in home.iterdir() if path.is_dir()]) == 1  # what the killed one left is gone
+    assert len([path for path in home.iterdir() if path.is_dir()]) == 2  # the one before may be open; what the killed one left is gone
 
 
 def test_withdrawn_and_replaced_submissions_do_not_stand(tmp_path: Path, folder: Path) -> None:
@@ -257,6 +342,66 @@ def test_filters_of_systems_keep_whom_they_say_and_unknown_passes_none(index: In
         }
         assert set(standing(index, selection).lines.tolist()) == wanted
         assert 0 < len(wanted) < len(everyone.lines)
+
+
+def test_a_system_passes_only_with_all_that_it_has_on_the_chosen_boards(index: Index) -> None:
+    asked = Selection(boards=("clirmatrix-v1", "sample-v1"), seen="clean")
+    kept, states = standing(index, asked), index.entries["contamination"]
+    assert 0 < len(kept.lines) < len(standing(index, asked.model_copy(update={"seen": "any"})).lines)
+    assert all(states[entry] == "clean" for row in kept.entries for entry in row if entry >= 0)
+    mixed = [line for line in range(len(index.lines)) if len({states[e[line]] for e in index.entry_of.values() if e[line] >= 0}) > 1]
+    assert mixed  # there are such systems among the generated ones
+    assert not set(mixed) & set(kept.lines.tolist()) or all(
+        states[index.entry_of[board.key][line]] == "clean"
+        for line in mixed
+        if line in kept.lines
+        for board in kept.boards
+        if index.entry_of[board.key][line] >= 0
+    )
+
+
+def test_one_pair_has_the_interval_of_its_queries_and_no_topics(index: Index) -> None:
+    found = standing(index, Selection(boards=("sample-v1",), queries=("en",), documents=("en",), measure="R@100"))
+    for score, low, high in zip(found.score[: found.ranked], found.low, found.high, strict=False):
+        wanted = binomtest(round(score * 96), 96).proportion_ci(method="wilson")
+        assert (low, high) == pytest.approx((wanted.low, wanted.high))
+        assert high - low > 0.01
+
+
+def test_topics_that_all_score_alike_leave_doubt(tmp_path: Path) -> None:
+    def perfect(s: Submission) -> Submission:
+        ranks = s.ranks()
+        full = ranks.with_rank(np.ones_like(ranks.rank))
+        pairs = tuple(
+            p.model_copy(update={"measures": {m: stat_record(stats(parse_measure(m), full)[i]) for m in p.measures}, "own_language": {}})
+            for i, p in enumerate(s.pairs)
+        )
+        return s.model_copy(update={"gold_ranks": pack_ranks(full, None), "pairs": pairs, "bias": ()})
+
+    assert _with(tmp_path, perfect) == ""
+    found = standing(open_index(tmp_path / "s", tmp_path / "home"), Selection())
+    assert found.score[0] == 1
+    assert found.low[0] == pytest.approx(binomtest(96, 96).proportion_ci(method="wilson").low)
+
+
+def test_lift_is_of_the_chosen_query_languages(folder: Path, index: Index) -> None:
+    found, files = standing(index, Selection(boards=("sample-v1",), queries=("ja",))), _current(folder, "sample")
+    for i, line in enumerate(found.lines):
+        file = files[str(index.lines[line])]
+        wanted = [bias.lift(b.retrieved, file.pool)["ja"] for b in file.bias if (b.depth, b.gold, b.query) == (10, "other", "ja") and sum(b.retrieved.values())]
+        assert found.lift[i] == pytest.approx(wanted[0]) if wanted else np.isnan(found.lift[i])
+
+
+def test_some_pairs_of_one_system_do_not_empty_the_usual_board(tmp_path: Path, folder: Path) -> None:
+    mine = tmp_path / "s"
+    shutil.copytree(ROOT, mine)
+    for path in folder.glob("*/*/clirmatrix-v1.partial*.json"):
+        (mine / path.relative_to(folder)).parent.mkdir(parents=True)
+        shutil.copy(path, mine / path.relative_to(folder))
+    index = open_index(mine, tmp_path / "home", build=True)
+    assert "clirmatrix-v1" in index.boards
+    assert [board.key for board in Selection().chosen(index)] == ["sample-v1"]
+    assert standing(index, Selection()).ranked == 3
 
 
 def test_what_filters_leave_has_tiers_of_its_own(index: Index) -> None:

@@ -26,22 +26,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from clir_bench import resources
 from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.collection import Pair
 from clir_bench.errors import ClirBenchError
-from clir_bench.events import LOG, read_events, sha256_of
+from clir_bench.events import LOG, Event, parse_events, sha256_of
 from clir_bench.files import replacing
 from clir_bench.progress import bar
 from clir_bench.resources import cache_dir
 from clir_bench.standings.extract import SCHEMAS, Extract, Ranks, Row, extract_file
-from clir_bench.standings.shapes import board_key, shape_of
+from clir_bench.standings.shapes import Member, board_key, shape_of
 from clir_bench.trust import Assessment, Trust, trust_of
 
 FOLDER = "CLIR_BENCH_SUBMISSIONS"
 """The environment variable that names the folder of submissions to a server."""
 PROBLEMS = "problems.json"
 """In an index: what is wrong with which files."""
-_FORM = 1  # of the index's files
+_READ_BY = ("contamination", "events", "layout", "licences", "measures", "models", "records", "significance", "submission", "trust")  # what decides a row
 _POOL = 48  # files from which a second process pays
 
 
@@ -72,7 +73,7 @@ def listing(folder: Path) -> str:
     """A hash of the names, sizes and times of all that an index is made of: whether one still holds is seen without reading a file."""
     seen = hashlib.sha256(version().encode())
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".jsonl", ".parquet")):
-        status = path.stat()
+        status = path.lstat()
         seen.update(f"{path.relative_to(folder).as_posix()} {status.st_size} {status.st_mtime_ns}\n".encode())
     return seen.hexdigest()
 
@@ -80,7 +81,9 @@ def listing(folder: Path) -> str:
 @cache
 def version() -> str:
     """What an index depends on beside the submissions; one of another version is built anew."""
-    return f"{_FORM} of clir-bench {metadata.version('clir-bench')}"
+    code = Path(__file__).parents[1]
+    sources = [*(code / f"{name}.py" for name in _READ_BY), *sorted((code / "standings").glob("*.py")), *sorted(resources.folder("tasks").glob("*.toml"))]
+    return f"{metadata.version('clir-bench')}-{hashlib.sha256(b''.join(path.read_bytes() for path in sources)).hexdigest()[:16]}"
 
 
 def current(home: Path) -> tuple[Path, str] | None:
@@ -139,7 +142,7 @@ def _build(folder: Path, home: Path, show: bool) -> Built:
     with replacing(home / "current.json") as stream:
         stream.write(json.dumps({"version": version(), "index": target.name, "listing": seen, "folder": str(folder)}).encode())
     for old in home.iterdir():
-        if old.is_dir() and old != target:
+        if old.is_dir() and old not in (target, known.path):  # the one before may be open, and is read on demand
             shutil.rmtree(old, ignore_errors=True)
     return Built(target, len(kept) + len(extracts), len(fresh), tuple(problems), 0)
 
@@ -207,28 +210,32 @@ def _write(target: Path, folder: Path, known: _Known, kept: Sequence[int], extra
     """All files of the index; what is wrong with submissions that do not fit their collection."""
     systems = [dict(known.systems[row]) for row in kept] + [{**e.system, "asked": json.dumps(e.asked)} for e in extracts]
     ranks = [known.ranks(row) for row in kept] + [extract.ranks for extract in extracts]
-    asked = [[(Pair(*pair), int(n)) for pair, n in json.loads(str(system["asked"]))] for system in systems]
+    events, problems = _events(folder)
+    accepted = {event.path: i for i, event in reversed(list(enumerate(events))) if event.event == "accepted"}
     boards: dict[str, list[int]] = {}
     for i, system in enumerate(systems):
         system |= {"board": board_key(str(system["task"]), int(str(system["version"])), str(system["track"])), "rank_row": None, "misfit": None}
         boards.setdefault(str(system["board"]), []).append(i)
-    problems = []
     for board, rows in sorted(boards.items()):
-        first = systems[rows[0]]
-        members = [(str(s["path"]), _text(s["fingerprint"]), bool(s["complete"]) and ranks[i] is not None) for i in rows for s in [systems[i]]]
-        shape = shape_of(folder, str(first["task"]), int(str(first["version"])), members, [asked[i] for i in rows])
+        task, version_ = str(systems[rows[0]]["task"]), int(str(systems[rows[0]]["version"]))
+        members = {i: member_of(systems[i], ranks[i]) for i in rows}
+        try:
+            shape = shape_of(folder, task, version_, list(members.values()), accepted)
+        except ClirBenchError as error:
+            problems.append(str(error))
+            shape = shape_of(target, task, version_, list(members.values()), accepted)  # as where there is no layout
         shape.save(target / f"shape-{board}.npz")
         placed: list[Ranks] = []
         for i in rows:
             mine = ranks[i]
-            systems[i]["misfit"] = misfit = shape.misfit(systems[i]["fingerprint"], asked[i], None if mine is None else len(mine))
+            systems[i]["misfit"] = misfit = shape.misfit(members[i])
             if misfit:
                 problems.append(f"{systems[i]['path']}: {misfit}")
             elif mine is not None:
                 systems[i]["rank_row"] = len(placed)
-                placed.append(shape.place(asked[i], mine))
+                placed.append(shape.place(members[i].asked, mine))
         np.save(target / f"ranks-{board}.npy", np.stack(placed) if placed else np.zeros((0, shape.width), np.uint8))
-    problems += _settle(systems, folder)
+    _settle(systems, events)
     pq.write_table(pa.Table.from_pylist(systems), target / "systems.parquet")
     new_row = {old: new for new, old in enumerate(kept)}
     for name, schema in SCHEMAS.items():
@@ -240,15 +247,41 @@ def _write(target: Path, folder: Path, known: _Known, kept: Sequence[int], extra
     return problems
 
 
-def _settle(systems: Sequence[Row], folder: Path) -> list[str]:
-    """Add to each submission its trust, what replaces it and whether it is the one that stands for its system; what is wrong with the log of events."""
+def member_of(system: Row, ranks: Ranks | None) -> Member:
+    """What a row of ``systems`` says of its collection."""
+    asked = [(Pair(*pair), int(n)) for pair, n in json.loads(str(system["asked"]))]
+    fingerprint, judged = (None if system[key] is None else str(system[key]) for key in ("fingerprint", "judged"))
+    return Member(
+        str(system["path"]), fingerprint, bool(system["complete"]), asked, None if ranks is None else len(ranks), judged, json.loads(str(system["pool"]))
+    )
+
+
+def _events(folder: Path) -> tuple[tuple[Event, ...], list[str]]:
+    """The log's events, and what is wrong with it. Of a log that does not hold, those before its first fault still count: nobody is forgiven by breaking it."""
     try:
-        problems, events = [], read_events(folder / LOG)
-    except ClirBenchError as error:
-        problems, events = [str(error)], ()
+        content = (folder / LOG).read_bytes()
+    except OSError:
+        return (), []
+    events, problems = parse_events(content)
+    while problems and content:
+        content = content[: content.rstrip(b"\n").rfind(b"\n") + 1]
+        events, left = parse_events(content)
+        if not left:
+            break
+    return events, [f"{LOG}: {problem}" for problem in problems]
+
+
+def _settle(systems: Sequence[Row], events: Sequence[Event]) -> None:
+    """Add to each submission its trust, what replaces it, and whether it is the one that stands for its system."""
     withdrawn = {event.sha256 for event in events if event.event == "withdrawn"}
     flagged = {event.sha256: event.note for event in events if event.event == "flagged"}
-    replaced = {system["replaces"]: system["path"] for system in systems if system["replaces"] and system["sha256"] not in withdrawn}
+    same = ("task", "version", "track", "name", "variant")
+    of = {str(system["sha256"]): tuple(system[key] for key in same) for system in systems}
+    replaced = {
+        system["replaces"]: system["path"]
+        for system in systems
+        if of.get(str(system["replaces"])) == of[str(system["sha256"])] and not system["misfit"] and system["sha256"] not in withdrawn
+    }
     standing: dict[tuple[object, ...], Row] = {}
     for system in sorted(systems, key=lambda s: (bool(s["complete"]), str(s["started"]), str(s["path"]))):
         sha256 = str(system["sha256"])
@@ -258,7 +291,6 @@ def _settle(systems: Sequence[Row], folder: Path) -> list[str]:
             standing[system["board"], system["name"], system["variant"]] = system  # the last: complete before partial, then the newest
     for system in standing.values():
         system["current"] = True
-    return problems
 
 
 def _renumbered(table: pa.Table, new_row: dict[int, int]) -> pa.Table:
@@ -270,7 +302,3 @@ def _renumbered(table: pa.Table, new_row: dict[int, int]) -> pa.Table:
     number = np.where(there, lookup[np.where(there, old, 0)], -1)
     mine = table.set_column(table.schema.get_field_index("entry"), "entry", pa.array(number.astype(np.int32)))
     return mine.filter(pc.greater_equal(mine["entry"], 0))
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,13 @@ def extract_file(folder: Path, path: str) -> Extract | str:
         return f"{path}: cannot be read: {error.strerror or error}"
     except ClirBenchError as error:
         return str(error)
+    except (ArithmeticError, pa.ArrowException) as error:
+        return f"{path}: a number is larger than an index holds ({error})"
+
+
+def judged(golds: npt.NDArray[np.int32], grades: npt.NDArray[np.int32]) -> str:
+    """A hash of how many documents are relevant to each evaluated query, and how much: measures rest on these beside the ranks."""
+    return hashlib.sha256(np.ascontiguousarray(golds, np.int32).tobytes() + b"|" + np.ascontiguousarray(grades, np.int32).tobytes()).hexdigest()[:16]
 
 
 def extract(s: Submission, path: str, sha256: str) -> Extract:
@@ -80,7 +88,8 @@ def extract(s: Submission, path: str, sha256: str) -> Extract:
         "signature": s.system.signature,
         "stages": json.dumps([stage.model_dump(mode="json") for stage in s.system.stages]),
         "complete": s.complete,
-        "pool": json.dumps(s.pool),
+        "pool": json.dumps(s.pool, sort_keys=True),
+        "judged": None if ranks is None else judged(ranks.golds, ranks.grade),
         "task_pairs": s.task.pairs,
         "evaluated": sum(n for _, n in asked),
         "injected": None if s.task.track != "oracle" else sum(pair.injected or 0 for pair in s.pairs),

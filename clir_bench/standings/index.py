@@ -43,7 +43,8 @@ class Board:
     """One task in one version, the oracle track apart. Arrays over its current submissions, in the order of ``entries``.
 
     ``sums``, ``squares``, ``own`` float64 [submissions, pairs, measures], NaN where a pair or number is missing; means are ``sums / n``. ``rank_row``
-    int32 [submissions] is the row of ``ranks`` (uint8 [rows, relevant documents], 0 = not evaluated, 255 = deeper), -1 where there are none.
+    int32 [submissions] is the row of ``ranks`` (uint8 [rows, relevant documents], 0 = not evaluated, 255 = deeper), -1 where there are none;
+    ``whole`` bool [submissions] says which have every pair of the task, with gold ranks.
     """
 
     key: str
@@ -55,12 +56,17 @@ class Board:
     own: Floats
     rank_row: IntArray
     ranks: npt.NDArray[np.uint8]
-    pool: dict[str, int]
+    whole: npt.NDArray[np.bool_]
 
     @property
     def oracle(self) -> bool:
         """Whether relevant documents were put among the candidates."""
         return self.key.endswith(".oracle")
+
+    @property
+    def pool(self) -> dict[str, int]:
+        """Documents of each language, empty where nobody says."""
+        return self.shape.pool
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -230,8 +236,7 @@ def _board(path: Path, key: str, mine: pd.DataFrame, pairs: pa.Table) -> Board:
         cubes.append(cube)
     rank_row = mine["rank_row"].fillna(-1).to_numpy(np.int32)
     ranks = np.load(path / f"ranks-{key}.npy", mmap_mode="r")
-    pool: dict[str, int] = next((found for text in mine["pool"] if (found := json.loads(text))), {})
-    return Board(key, shape, entries, names, cubes[0], cubes[1], cubes[2], rank_row, ranks, pool)
+    return Board(key, shape, entries, names, cubes[0], cubes[1], cubes[2], rank_row, ranks, mine["complete"].to_numpy(bool) & (rank_row >= 0))
 
 
 def _codes(column: pa.ChunkedArray, rows: npt.NDArray[np.intp]) -> tuple[IntArray, list[str]]:

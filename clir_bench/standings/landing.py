@@ -15,7 +15,7 @@ from clir_bench.standings.index import Board, Floats, Index, Line
 from clir_bench.standings.ledger import chain_of
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools
-from clir_bench.standings.shapes import board_key
+from clir_bench.standings.shapes import board_key, member
 from clir_bench.submission import DEEPER, Submission, means
 
 _EQUAL = 1e-12  # means that were summed in another order
@@ -118,7 +118,7 @@ def _placed(submission: Submission, board: Board) -> tuple[Board | None, str]:
         return None, "it carries no gold ranks"
     rank = np.minimum(submission.ranks().rank, DEEPER).astype(np.uint8)
     asked = [(record.pair, next(iter(record.measures.values())).n) for record in submission.pairs]
-    if wrong := board.shape.misfit(submission.task.fingerprint, asked, len(rank)):
+    if wrong := board.shape.misfit(member(submission)):
         return None, wrong
     return replace(board, ranks=board.shape.place(asked, rank)[None]), ""
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench.collection import Pair
-from clir_bench.significance import TopicSums, join, pairwise_p, percentile_interval, rank_intervals, resampled_scores, tiers, topic_sums
+from clir_bench.significance import TopicSums, join, mean_interval, pairwise_p, percentile_interval, rank_intervals, resampled_scores, tiers, topic_sums, wilson
 from clir_bench.standings.index import Board, Floats, Index, load_index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.selection import Selection
@@ -127,8 +127,7 @@ def _standing(index: Index, selection: Selection) -> Standing:
         at = np.searchsorted(lines, found.lines[mine])
         if mine.any():
             resampled = found.resampled[:, mine].astype(np.float64)
-            bounds = percentile_interval(resampled)
-            low[at], high[at] = np.clip(bounds[0], 0, 1), np.clip(bounds[1], 0, 1)
+            low[at], high[at] = _bounds(resampled, found, mine, boards, pairs, entries[at], selection.measure)
             tier[at] = tiers(found.scores[mine], found.p[np.ix_(mine, mine)].astype(np.float64))
             rank_low[at], rank_high[at] = rank_intervals(resampled)
     worst, worst_pair = _worst(boards, pairs, means, size)
@@ -138,7 +137,7 @@ def _standing(index: Index, selection: Selection) -> Standing:
         selection, boards, pairs, lines[order], entries[order], board_scores[order], score[order], cells[order], int(sum(m.sum() for m in pairs)),
         int(sum(board.shape.n[mask].sum() for board, mask in zip(boards, pairs, strict=True))), found.topics if isinstance(found, Evidence) else 0,
         low[order], high[order], tier[order], rank_low[order], rank_high[order], worst[order], tuple(worst_pair[i] for i in order), own[order], loss[order],
-        _lift(index, boards, entries)[order], found if isinstance(found, str) else "" if (tier > 0).any() else "no system has gold ranks for all of these pairs",
+        _lift(index, boards, pairs, entries)[order], found if isinstance(found, str) else "" if (tier > 0).any() else "no system has gold ranks for all of these pairs",
     )  # fmt: skip
 
 
@@ -177,6 +176,24 @@ def _rows(board: Board, cube: Floats, entries: npt.NDArray[np.int32]) -> Floats:
     return np.where((at >= 0).reshape(-1, *[1] * (cube.ndim - 1)), cube[np.maximum(at, 0)], np.nan)
 
 
+def _bounds(
+    resampled: Floats, found: Evidence, mine: npt.NDArray[np.bool_], boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]],
+    entries: npt.NDArray[np.int32], measure: str,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """The 95 % interval of each score: of one pair from its own queries, of an average from resampled topics.
+
+    Where all topics score alike resampling has nothing to vary: Wilson's interval of so many topics stands for it.
+    """
+    if sum(mask.sum() for mask in pairs) == 1:
+        at, of = int(pairs[0].argmax()), boards[0].measure(measure)
+        total, squares = (_rows(boards[0], cube[:, at, of], entries[:, 0]) for cube in (boards[0].sums, boards[0].squares))
+        return mean_interval(boards[0].shape.n[at], total, squares)
+    low, high = (np.clip(bound, 0, 1) for bound in percentile_interval(resampled))
+    flat = high - low < 1e-9
+    bounds = wilson(found.scores[mine] * found.topics, found.topics)
+    return np.where(flat, bounds[0], low), np.where(flat, bounds[1], high)
+
+
 def _worst(boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]], means: Sequence[Floats], size: int) -> tuple[Floats, list[tuple[str, Pair] | None]]:
     """The lowest cell of each system, and which it is."""
     labels = [(board.key, board.pairs[i]) for board, mask in zip(boards, pairs, strict=True) for i in np.flatnonzero(mask)]
@@ -205,24 +222,30 @@ def _bias_loss(
     return (np.mean(own, axis=0), np.mean(loss, axis=0)) if own else (np.full(size, np.nan), np.full(size, np.nan))
 
 
-def _lift(index: Index, boards: Sequence[Board], entries: npt.NDArray[np.int32]) -> Floats:
-    """Same-language lift among the first 10, where the relevant document is in another language: mean over query languages, then boards that have it."""
-    whole = same_language_lift(index)
-    found = np.where(entries >= 0, whole[np.maximum(entries, 0)], np.nan)
-    there = np.isfinite(found).sum(1)
-    return np.where(there > 0, np.nansum(found, axis=1) / np.maximum(there, 1), np.nan) if len(boards) else np.zeros(0)
+def _lift(index: Index, boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]], entries: npt.NDArray[np.int32]) -> Floats:
+    """Same-language lift among the first 10, where the relevant document is in another language: mean over the chosen query languages, then boards."""
+    codes, whole = lifts(index)
+    found = []
+    for b, (board, mask) in enumerate(zip(boards, pairs, strict=True)):
+        asked = sorted({codes[board.pairs[i].query] for i in np.flatnonzero(mask) if board.pairs[i].query in codes})
+        found.append(np.where((entries[:, b] >= 0)[:, None], whole[np.maximum(entries[:, b], 0)][:, asked], np.nan))
+    return _mean(np.stack([_mean(each) for each in found], axis=1)) if found else np.zeros(len(entries))
 
 
-def same_language_lift(index: Index) -> Floats:
-    """Per entry: mean over its query languages of (share of the query's language among the first 10) / (its share of the pool); NaN where unknown."""
+def _mean(values: Floats) -> Floats:
+    """Of each row's numbers, NaN where it has none."""
+    there = np.isfinite(values)
+    return np.where(there.any(1), np.where(there, values, 0).sum(1) / np.maximum(there.sum(1), 1), np.nan)
+
+
+def lifts(index: Index) -> tuple[dict[str, int], Floats]:
+    """Per entry and query language: the language's share of the first 10 over its share of the pool; NaN where unknown. And each language's column."""
     return remembered(index, ("lift",), lambda: _all_lifts(index))
 
 
-def _all_lifts(index: Index) -> Floats:
+def _all_lifts(index: Index) -> tuple[dict[str, int], Floats]:
     frame = index.bias
     frame = frame[(frame["depth"] == 10) & (frame["gold"] == "other")]
-    if frame.empty:
-        return np.full(len(index.entries), np.nan)
     codes = {code: i for i, code in enumerate(sorted({*frame["query"].cat.categories, *frame["document"].cat.categories}))}
     query, document = (np.array([codes[c] for c in frame[x].cat.categories])[frame[x].cat.codes.to_numpy()] for x in ("query", "document"))
     entry, count = frame["entry"].to_numpy(), frame["count"].to_numpy(float)
@@ -236,6 +259,4 @@ def _all_lifts(index: Index) -> Floats:
             if board.pool.get(code):
                 share[board.entries, at] = board.pool[code] / size
     with np.errstate(invalid="ignore", divide="ignore"):
-        lifts = (same / total).reshape(share.shape) / share
-    there = np.isfinite(lifts)
-    return np.where(there.any(1), np.where(there, lifts, 0).sum(1) / np.maximum(there.sum(1), 1), np.nan)
+        return codes, (same / total).reshape(share.shape) / share

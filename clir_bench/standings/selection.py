@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -81,9 +81,7 @@ class Selection(BaseModel):
         named = {key.removesuffix(".oracle") for key in self.boards}
         if named:
             return tuple(board for board in there if board.key.removesuffix(".oracle") in named)
-        ranked = [board for board in there if len(board.ranks)]
-        paper = [board for board in ranked if board.shape.task in DATA_SETS]
-        return tuple(paper or ranked or there)
+        return usual_boards(index, there)
 
     def pairs_of(self, board: Board) -> Bools:
         """Which of the board's pairs are meant, bool [pairs]."""
@@ -98,13 +96,14 @@ class Selection(BaseModel):
         return self.script == "any" or (languages.script(pair.query) == languages.script(pair.document)) == (self.script == "same")
 
     def lines(self, index: Index, boards: tuple[Board, ...]) -> npt.NDArray[np.int32]:
-        """The systems that pass and have a submission on any of the boards: their numbers, ascending."""
+        """The systems with a submission on any of the boards that pass by all that they have there: their numbers, ascending."""
         passed = self._passing(index)
-        on = np.zeros(len(index.lines), bool)
+        on, out = np.zeros(len(index.lines), bool), np.zeros(len(index.lines), bool)
         for board in boards:
             of = index.entry_of[board.key]
-            on |= (of >= 0) & passed[np.maximum(of, 0)]
-        return np.flatnonzero(on).astype(np.int32)
+            on |= of >= 0
+            out |= (of >= 0) & ~passed[np.maximum(of, 0)]
+        return np.flatnonzero(on & ~out).astype(np.int32)
 
     def _passing(self, index: Index) -> Bools:
         """Which entries pass the filters of systems, bool [entries]."""
@@ -126,8 +125,11 @@ class Selection(BaseModel):
     def relaxations(self, index: Index) -> list[tuple[str, Selection]]:
         """For a selection that nothing passes: each filter whose removal alone lets systems or pairs through, in words."""
         found = []
-        for name, words in _WORDS.items():
-            loose = self.model_copy(update={name: type(self).model_fields[name].default})
+        loosened = [(words, self.model_copy(update={name: type(self).model_fields[name].default})) for name, words in _WORDS.items()]
+        boards = self.chosen(index)
+        if len(boards) > 1:
+            loosened += [(f"{board.label} alone", self.model_copy(update={"boards": (board.key.removesuffix(".oracle"),)})) for board in boards]
+        for words, loose in loosened:
             boards = loose.chosen(index)
             if loose != self and any(loose.pairs_of(board).any() for board in boards) and len(loose.lines(index, boards)):
                 found.append((words, loose))
@@ -139,3 +141,21 @@ _WORDS = {
     "same": "with the pairs of one language", "track": "all tracks", "gigabytes": "any size", "licence": "any licence", "seen": "any training data",
     "trust": "any level of trust",
 }  # fmt: skip
+
+
+def usual_boards(index: Index, there: Sequence[Board]) -> tuple[Board, ...]:
+    """What stands for "all data sets": the paper's, else every one, on which a system is whole; those alone that have systems in common.
+
+    Where no system is whole on all of them, the one on which most are: an average that nobody has says nothing.
+    """
+    ranked = [board for board in there if board.whole.any()]
+    boards = [board for board in ranked if board.shape.task in DATA_SETS] or ranked or list(there)
+    if len(boards) < 2 or not ranked:
+        return tuple(boards)
+    whole = np.zeros((len(boards), len(index.lines)), bool)
+    for i, board in enumerate(boards):
+        entry = index.entry_of[board.key]
+        local = np.zeros(len(index.entries), bool)
+        local[board.entries] = board.whole
+        whole[i] = (entry >= 0) & local[np.maximum(entry, 0)]
+    return tuple(boards) if whole.all(0).any() else (boards[int(whole.sum(1).argmax())],)

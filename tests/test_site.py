@@ -1,0 +1,189 @@
+"""The static export: whole pages, links that lead somewhere, nothing that runs, the same bytes for the same index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow.parquet as pq
+import pytest
+from _submissions import generate
+
+from clir_bench.cli import main
+from clir_bench.errors import ClirBenchError
+from clir_bench.standings import Index, Selection, open_index, standing
+from clir_bench.standings.site import Exported, export_site
+from clir_bench.submission import path_of, read_submission, write_submission
+
+ROOT = Path(__file__).parent.parent / "submissions"
+VOID = {"meta", "link", "br", "hr", "img", "input", "line", "circle", "path", "rect"}
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+
+
+class Outline(HTMLParser):
+    """What a page holds: tags in order, links, ids, headings; and whether every tag that is opened is closed, in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        self.wrong += [f"<{tag}> is not closed" for tag in self.open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if len(dict(attrs)) != len(attrs):
+            self.wrong.append(f"<{tag}> has an attribute twice")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def each(self, *names: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("site") / "submissions"
+    generate(made, 10, ("sample",))
+    generate(made, 2, ("large_scale",))
+    shutil.copytree(ROOT / "claims", made / "claims")
+    odd = read_submission(next(made.glob("synthetic-00__model-02/native/sample-v1.json")))
+    odd = odd.model_copy(update={"notes": HOSTILE, "submitter": "A & B", "system": odd.system.model_copy(update={"variant": "odd"})})
+    write_submission(odd, made / path_of(odd))
+    return made
+
+
+@pytest.fixture(scope="module")
+def index(folder: Path) -> Index:
+    return open_index(folder, build=True)
+
+
+@pytest.fixture(scope="module")
+def site(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return export_site(index, tmp_path_factory.mktemp("out") / "site")
+
+
+@pytest.fixture(scope="module")
+def outlines(site: Exported) -> dict[str, Outline]:
+    return {page.relative_to(site.path).as_posix(): Outline(page.read_text(encoding="utf-8")) for page in sorted(site.path.rglob("*.html"))}
+
+
+def _hashes(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_there_is_a_page_for_everything(site: Exported, index: Index, outlines: dict[str, Outline]) -> None:
+    assert site.pages == len(outlines)
+    assert site.bytes == sum(path.stat().st_size for path in site.path.rglob("*") if path.is_file())
+    wanted = {f"systems/{str(line).replace('/', '__')}.html" for line in index.lines} | {f"data/{key}.html" for key in index.boards}
+    assert wanted | {"index.html", "languages.html", "about.html", "languages/sw.html"} <= set(outlines)
+
+
+def test_every_page_is_whole_and_accessible_in_form(outlines: dict[str, Outline]) -> None:
+    for name, page in outlines.items():
+        assert page.wrong == [], name
+        assert page.each("html") == [{"lang": "en"}]
+        assert len(page.each("title")) == len(page.each("main")) == len(page.each("h1")) == 1, name
+        levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3")]
+        assert all(after <= before + 1 for before, after in pairwise(levels)), name
+        ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        assert all("scope" in attributes for attributes in page.each("th")), name
+        assert len(page.each("caption")) == len(page.each("table")) > 0, name
+        assert all(attributes.get("aria-label") for attributes in page.each("svg")), name
+
+
+def test_nothing_runs_and_nothing_is_loaded(outlines: dict[str, Outline]) -> None:
+    for name, page in outlines.items():
+        assert not page.each("script", "img", "iframe", "object", "form", "noscript"), name
+        assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")], name
+        assert page.each("meta")[2]["content"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+        assert all(str(attributes["href"]).startswith("data:") for attributes in page.each("link")), name
+
+
+def test_every_link_is_relative_and_leads_somewhere(site: Exported, outlines: dict[str, Outline]) -> None:
+    followed = 0
+    for name, page in outlines.items():
+        for attributes in page.each("a"):
+            address = str(attributes["href"])
+            if address.startswith("https://"):
+                continue
+            assert address == "#content" or address.startswith("./"), (name, address)
+            if address != "#content":
+                assert (site.path / name).parent.joinpath(unquote(address)).resolve().is_file(), (name, address)
+                followed += 1
+    assert followed > 200
+
+
+def test_what_a_submission_says_is_shown_as_it_is(outlines: dict[str, Outline]) -> None:
+    page = outlines["systems/synthetic-00__model-02__odd.html"]
+    assert HOSTILE in page.text
+    assert "A & B" in page.text
+
+
+def test_the_first_page_is_the_usual_standing(index: Index, outlines: dict[str, Outline]) -> None:
+    found, page = standing(index, Selection()), outlines["index.html"]
+    shown = [str(attributes["href"]) for attributes in page.each("a") if "systems/" in str(attributes["href"])]
+    assert shown == [f"./systems/{str(index.lines[line]).replace('/', '__')}.html" for line in found.lines]
+    assert f"n = {found.queries:,} queries" in page.text
+    for score in found.score[: found.ranked]:
+        assert f"{100 * score:.1f}" in page.text
+
+
+def test_files_stand_beside_the_pages(site: Exported, index: Index) -> None:
+    assert pq.read_table(site.path / "pairs.parquet").equals(pq.read_table(index.path / "pairs.parquet"))
+    systems = json.loads((site.path / "systems.json").read_text())
+    assert [row["system"] for row in systems] == [str(line) for line in sorted(index.lines)]
+    assert [board["n"] for board in json.loads((site.path / "boards.json").read_text())] == [int(b.shape.n.sum()) for b in index.boards.values()]
+    assert json.loads((site.path / "claims.json").read_text())[0]["source"]["key"] == "goworek-2025"
+
+
+def test_the_same_index_gives_the_same_bytes_and_replaces_its_own(site: Exported, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "again"
+    shutil.copytree(site.path, output)
+    (output / "index.html").write_text("old")
+    (output / "gone.html").write_text("old")
+    export_site(open_index(folder), output)
+    assert dict(_hashes(output)) == dict(_hashes(site.path))
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
+
+
+def test_a_folder_of_someone_else_is_not_replaced(index: Index, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ClirBenchError, match=r"is no export of ours. Name a new folder"):
+        export_site(index, tmp_path)
+    with pytest.raises(ClirBenchError, match=r"is no export of ours"):
+        export_site(index, tmp_path / "mine.txt")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    with pytest.raises(ClirBenchError, match=r"cannot be written"):
+        export_site(index, Path("/proc/none/site"))
+
+
+def test_the_command_exports_the_bundled_submissions(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", "export", "-q", "--submissions", str(ROOT), "--output", str(tmp_path / "site"), "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["pages"] == len(list((tmp_path / "site").rglob("*.html")))
+    (tmp_path / "empty").mkdir()
+    assert main(["leaderboard", "export", "-q", "--submissions", str(tmp_path / "empty"), "--output", str(tmp_path / "other")]) == 2
+    assert "nothing to export" in capfd.readouterr().err
