@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.claims import read_claims
 from clir_bench.errors import ClirBenchError, SubmissionError, TaskError
 from clir_bench.events import LOG, changed, content_problems, read_events, sha256_of
+from clir_bench.records import ExternalStage, RerankStage
 from clir_bench.sources import sample
 from clir_bench.sources.pairs import load_pair_set
 from clir_bench.submission import Submission, disagreements, path_of, read_submission
@@ -93,8 +95,8 @@ def _check_submission(path: Path) -> None:
 
 
 def submission_problems(submission: Submission) -> list[str]:
-    """Where a submission differs from its own gold ranks and from its task."""
-    problems = disagreements(submission)
+    """Where a submission differs from its own gold ranks and from its task, and what it says that cannot be."""
+    problems = [*disagreements(submission), *_contradictions(submission)]
     record, claimed = submission.task, submission.gold_ranks is None  # what a claim does not know it need not say
     if task := known_task(record.name):
         if record.version == task.version:
@@ -107,7 +109,7 @@ def submission_problems(submission: Submission) -> list[str]:
             problems += [
                 f"task.{key}: {stated}, but tasks/{task.name}.toml says {right}"
                 for key, stated, right in facts
-                if right is not None and stated != right and not (stated is None and claimed)
+                if right is not None and stated != right and not (stated is None and (claimed or key == "fingerprint"))
             ]
             if record.track not in task.tracks:
                 problems.append(f"task.track: {record.track}, but tasks/{task.name}.toml has {', '.join(task.tracks)}")
@@ -116,6 +118,59 @@ def submission_problems(submission: Submission) -> list[str]:
         elif record.version > task.version:
             problems.append(f"task.version: {record.version}, but tasks/{task.name}.toml is version {task.version}")
     return problems
+
+
+def correction_problems(submission: Submission, path: Path, others: Iterable[Path]) -> Iterator[str]:
+    """Why the correction at ``path`` cannot stand in place of one of the files beside it, if it is one."""
+    if submission.correction is None:
+        return
+    replaces = submission.correction.replaces
+    beside = [other for other in sorted(others) if other != path]
+    replaced = next((other for other in beside if sha256_of(other.read_bytes()) == replaces), None)
+    if replaced is None:
+        yield f"correction.replaces: {replaces[:19]}..., but no file beside it has that content"
+        return
+    yield from _differences(submission, read_submission(replaced), replaced)
+    for other in beside:
+        if _corrected_by(other) == replaces:
+            yield f"{replaced} was corrected before, by {other.name}. Correct that one."
+
+
+def _differences(correction: Submission, old: Submission, where: Path) -> Iterator[str]:
+    """Where a correction is of another system or task than what it corrects, the file at ``where``."""
+    both = [
+        {"system.name": s.system.name, "system.variant": s.system.variant, "task": f"{s.task.name} v{s.task.version} ({s.task.track})"}
+        for s in (correction, old)
+    ]
+    for what, ours in both[0].items():
+        if ours != both[1][what]:
+            yield f"{what}: {ours}, but {where} has {both[1][what]}. A correction is of the same system, task and track."
+
+
+def _corrected_by(path: Path) -> str | None:
+    """The hash that the submission in a file replaces; None for any other file."""
+    try:
+        correction = read_submission(path).correction
+    except SubmissionError:
+        return None
+    return correction.replaces if correction else None
+
+
+def _contradictions(submission: Submission) -> Iterator[str]:
+    """What does not go together, though each value is possible by itself. Files that are there stay readable, so this is no part of the schema."""
+    task, started, chain = submission.task, submission.provenance.started, submission.system.stages
+    latest = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if started > latest:
+        yield f"provenance.started: {started}, but that is later than tomorrow. Set the clock of the machine, and evaluate again."
+    if task.fingerprint is None and submission.gold_ranks:
+        yield "task.fingerprint: null, but gold ranks are those of one collection. Evaluate again: the fingerprint is written with them."
+    spelled = task.name.replace(":", "_")
+    if spelled != task.name and known_task(spelled):
+        yield f"task.name: {task.name}, which is filed as {spelled}, but that is another task. Name it so if it is that task, or else otherwise."
+    reranks = any(isinstance(stage, RerankStage) for stage in chain)
+    if reranks == (task.track == "retrieval") and not any(isinstance(stage, ExternalStage) for stage in chain):
+        there = "has a re-ranker" if reranks else "has no re-ranker"
+        yield f"task.track: {task.track}, but the chain {there} (system.stages). Tracks rerank and oracle are of systems that re-rank, retrieval is of others."
 
 
 def _history_problems(submission: Submission, path: Path, canonical: str) -> Iterator[str]:
@@ -129,8 +184,7 @@ def _history_problems(submission: Submission, path: Path, canonical: str) -> Ite
     found = sha256_of(path.read_bytes())
     if accepted.get(canonical, found) != found:
         yield changed(canonical, accepted[canonical], found)
-    if submission.correction and submission.correction.replaces not in {sha256_of(p.read_bytes()) for p in path.parent.glob("*.json") if p != path}:
-        yield f"correction.replaces: {submission.correction.replaces[:19]}..., but no file beside it has that content"
+    yield from correction_problems(submission, path, path.parent.glob("*.json"))
 
 
 @lru_cache(maxsize=4)

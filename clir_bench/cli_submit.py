@@ -67,6 +67,8 @@ def _submit(o: argparse.Namespace) -> int:
         return 0
     if not o.quiet:
         print(f"{entry.submission.system.name} ({entry.submission.system.variant}) on {entry.submission.task.name} v{entry.submission.task.version}")
+        if entry.correction:
+            print(f"replaces: {entry.correction}")
         print(f"trust: {entry.assessment.trust}\n" + "\n".join(f"  {reason}" for reason in entry.assessment.reasons))
         print(f"contamination: {entry.contamination.state}\n  {entry.contamination.reason}")
         print(f"landing: {_landing(entry)}")
@@ -129,6 +131,7 @@ def _as_record(entry: Entry) -> dict[str, object]:
     return {
         "path": entry.path,
         "sha256": entry.sha256,
+        "replaces": entry.replaces,
         "trust": entry.assessment.trust,
         "reasons": entry.assessment.reasons,
         "contamination": entry.contamination._asdict(),

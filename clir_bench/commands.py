@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
+from clir_bench.cli_evaluate import add_evaluate
 from clir_bench.errors import ModelError
 from clir_bench.models import find_encoder, find_reranker
 from clir_bench.records import EncodeStage, FuseStage, LexicalStage, RerankStage, SearchStage, Stage, TranslateStage
@@ -18,14 +20,15 @@ from clir_bench.task import known_task
 def command_of(submission: Submission) -> str | None:
     """The command line that repeats an evaluation: the one it states, else one made of its stages; None where that is not known.
 
-    A stated command is passed on only where it is one ``clir-bench evaluate`` with every word quoted, so that pasting it can do nothing else.
+    A stated command is passed on only where it is one ``clir-bench evaluate`` with every word quoted, so that pasting it can do nothing else, and where its
+    options are of this task and these stages: what is pasted as this system must not run another.
     """
     stated = submission.provenance.command
     try:
         words = shlex.split(stated)
     except ValueError:
         words = []
-    if words[:2] == ["clir-bench", "evaluate"] and words[-1] != "..." and shlex.join(words) == stated:
+    if words[:2] == ["clir-bench", "evaluate"] and words[-1] != "..." and shlex.join(words) == stated and _is_of(words[2:], submission):
         return stated
     task, system = submission.task, submission.system
     rebuilt = _system(system.stages, system.variant.split("-"))
@@ -34,6 +37,68 @@ def command_of(submission: Submission) -> str | None:
     track = ["--track", "oracle"] if task.track == "oracle" else []
     pairs = [] if submission.complete else ["--pairs", ",".join(str(record.pair) for record in submission.pairs)]
     return shlex.join(["clir-bench", "evaluate", *_options(rebuilt), "--task", task.name, *track, *pairs])
+
+
+def _is_of(options: Sequence[str], submission: Submission) -> bool:
+    """Whether these options of ``evaluate`` ask for a submission's task and stages: models, texts, indexes, precision."""
+    parser = _Parser(add_help=False)
+    add_evaluate(lambda *_: parser)
+    for flag in ("-q", "--quiet", "--json"):
+        parser.add_argument(flag, action="store_true")
+    try:
+        o = parser.parse_args(options)
+        asked = System(model=o.model or LEXICAL, fuse=tuple(o.fuse), reranker=o.rerank).settled()
+    except (ValueError, ModelError):
+        return False
+    tasks = o.task or []
+    elsewhere = o.name or o.save_run or o.overwrite or any("://" in word for word in options)  # a model under another's name, a file, somebody's server
+    defined = all(known_task(name) or name.startswith("mteb:") for name in tasks)
+    return submission.task.name in tasks and defined and not elsewhere and _asked(o, asked) == _recorded(submission, o)
+
+
+def _asked(o: argparse.Namespace, system: System) -> dict[str, object]:
+    """What options of ``evaluate`` decide, in the words of the record."""
+    return {
+        "first": system.model if system.model == LEXICAL else system.display_name,
+        "fused": {name.removeprefix("mteb:") for name in system.fuse},
+        "reranker": system.reranker,
+        "revisions": (o.revision, o.rerank_revision),
+        "english": {texts for texts in ("documents", "queries") if getattr(o, texts) == "english"},
+        "translator": o.translator.partition(":")[2].partition("@")[0] if o.translator else None,
+        "index": None if system.lexical else o.index,
+        "library": o.library if o.index == "hnsw" and not system.lexical else None,
+        "oracle": o.track == "oracle",
+    }
+
+
+def _recorded(submission: Submission, o: argparse.Namespace) -> dict[str, object]:
+    """The same of a submission; what the options leave to a default is as they leave it."""
+    stages = submission.system.stages
+    firsts = [stage for stage in stages if isinstance(stage, LexicalStage | EncodeStage)]
+    models = [LEXICAL if isinstance(stage, LexicalStage) else stage.model.name for stage in firsts]
+    reranker = next((stage.model for stage in stages if isinstance(stage, RerankStage)), None)
+    encoder = next((stage.model for stage in firsts[:1] if isinstance(stage, EncodeStage)), None)
+    translations = [stage for stage in stages if isinstance(stage, TranslateStage)]
+    translator = next((stage.model.name for stage in translations if stage.model), None)
+    searches = [stage for stage in stages if isinstance(stage, SearchStage)]
+    return {
+        "first": models[0] if models else None,
+        "fused": set(models[1:]),
+        "reranker": reranker.name if reranker else None,
+        "revisions": tuple(given and (model.revision if model else None) for given, model in ((o.revision, encoder), (o.rerank_revision, reranker))),
+        "english": {stage.texts for stage in translations},
+        "translator": translator and (translator if ":" in (o.translator or "") else ""),
+        "index": searches[0].index if searches else None,
+        "library": next((stage.library.partition(" ")[0] for stage in searches if stage.library), None),
+        "oracle": submission.task.track == "oracle",
+    }
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises ValueError for words that are no options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
 
 
 def _system(stages: Sequence[Stage], said: Sequence[str]) -> System | None:

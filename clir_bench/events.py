@@ -85,8 +85,8 @@ def append_event(log: Path, event: Happening, path: str, sha256: str, *, trust: 
     """Append a line to a log that holds, the whole of it or nothing. Raises SubmissionError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(log.with_name(f".{log.name}.lock")):
-        lines = log.read_bytes().splitlines() if read_events(log) else []
-        record = _record(event, path, sha256, trust, by, note, hashlib.sha256(lines[-1]).hexdigest() if lines else _FIRST)
+        last = log.read_bytes().split(b"\n")[-2] if read_events(log) else None
+        record = _record(event, path, sha256, trust, by, note, _FIRST if last is None else hashlib.sha256(last).hexdigest())
         try:
             with log.open("ab") as stream:
                 size = stream.tell()

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from clir_bench.checking import check_files
 from clir_bench.claims import FOLDER as CLAIMS
+from clir_bench.copies import Likeness, Other, find_copies, models_of, ranks_of
 from clir_bench.errors import ClirBenchError
 from clir_bench.events import LOG
 from clir_bench.layout import FOLDER as LAYOUTS
-from clir_bench.layout import read_layout
+from clir_bench.layout import layout_path, read_layout
 from clir_bench.standings.landing import landing_words
+from clir_bench.standings.shapes import board_key
 from clir_bench.submit import Entry, prepare
 
 
@@ -42,7 +46,8 @@ def review(base: Path, head: Path) -> Review:
                 notes.append(found.removeprefix("note: "))
             elif found:
                 problems.append(found)
-    return Review(tuple(added), tuple(problems), tuple(notes), tuple(entries))
+    entries, alike = _compared(entries)
+    return Review(tuple(added), (*problems, *alike), tuple(notes), tuple(entries))
 
 
 def as_markdown(found: Review) -> str:
@@ -53,6 +58,7 @@ def as_markdown(found: Review) -> str:
         lines = [
             f"place          submissions/{entry.path}",
             f"system         {s.system.name} ({s.system.variant})",
+            *([f"replaces       {entry.correction}"] if entry.correction else []),
             f"task           {s.task.name} v{s.task.version}, {s.task.track}, {len(s.pairs)} of {s.task.pairs} pairs",
             *(f"{'trust' if i == 0 else '':15}{text}" for i, text in enumerate((entry.assessment.trust, *entry.assessment.reasons))),
             f"contamination  {entry.contamination.state}: {entry.contamination.reason}",
@@ -76,13 +82,16 @@ def _judge(path: str, file: Path, old: Path | None, before: Path) -> Entry | str
         if file.is_symlink() or not file.is_file():
             return f"{path}: a link or no file. Put the file itself there."
         if path == LOG:
-            return _log_problem(file, old)
+            way = f"git checkout main -- submissions/{LOG}" if old else "Take it out."
+            return f"{LOG}: it is changed, but only maintainers write it, on the main branch. {way}"
         if parts[0] == CLAIMS and len(parts) == 2 and file.suffix == ".json":
             return next(problem for _, problem in check_files([file])) or f"note: {path}: claims are compared with the publication by hand"
         if old:
             return f"{path}: it is changed, but a submission never changes. clir-bench submit FILE --corrects submissions/{path} --reason bugfix"
         if parts[0] == LAYOUTS and len(parts) == 2 and file.suffix == ".parquet":
             layout = read_layout(file)
+            if file.name != (place := layout_path(layout.task, layout.version, layout.fingerprint, before)).name:
+                return f"{path}: a layout of {layout.task} v{layout.version}, {layout.fingerprint}. Its place is submissions/{LAYOUTS}/{place.name}."
             return f"note: {path}: a new layout ({layout.task} v{layout.version}, {len(layout.topic)} queries); evaluate the task and compare it"
         if len(parts) == 3 and file.suffix == ".json":
             entry = prepare(file, before)
@@ -92,11 +101,28 @@ def _judge(path: str, file: Path, old: Path | None, before: Path) -> Entry | str
     return f"{path}: neither a submission nor claims nor a layout. Take it out."
 
 
-def _log_problem(file: Path, old: Path | None) -> str:
-    """A log may only grow."""
-    if old and not file.read_bytes().startswith(old.read_bytes()):
-        return f"{LOG}: lines that were there are changed or gone. Take it from the main branch; only maintainers append to it."
-    return next(problem for _, problem in check_files([file])) or f"note: {LOG}: lines were appended. Only maintainers may do that."
+def _compared(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
+    """The entries with their likenesses to those before them, which the index does not hold yet; and which are the same system twice."""
+    compared, problems = list[Entry](), list[str]()
+    for number, entry in enumerate(entries):
+        s, found = entry.submission, list[Likeness]()
+        beside = [e for e in entries[:number] if _board(e) == _board(entry)]
+        if beside and s.gold_ranks:
+            others = [_other(e) for e in beside]
+            found = find_copies(s, others, np.stack([ranks_of(e.submission, s) for e in beside]))
+        problems += [f"{entry.path}: {like.text}" for like in found if like.kind == "duplicate"]
+        compared.append(entry._replace(likenesses=(*entry.likenesses, *(like for like in found if like.kind != "duplicate"))))
+    return compared, problems
+
+
+def _board(entry: Entry) -> str:
+    task = entry.submission.task
+    return board_key(task.name, task.version, task.track)
+
+
+def _other(entry: Entry) -> Other:
+    s = entry.submission
+    return Other(entry.path, s.system.signature, models_of(s.system.stages), tuple(record.pair for record in s.pairs))
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -54,8 +54,14 @@ def _language(code: str) -> str:
     return code
 
 
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Positive = Annotated[int, Field(gt=0, le=10**12)]
+Setting = Annotated[int, Field(gt=0, le=10**9)]
+"""Of a model or an index: tokens, links, candidates."""
+Depth = Annotated[int, Field(ge=1, le=254)]
+"""Ranks that a submission tells apart: a byte, less 0 and 255."""
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Text = Annotated[str, Field(max_length=2000), AfterValidator(_shown)]
 Line = Annotated[str, Field(max_length=400), AfterValidator(_one_line)]
 Label = Annotated[str, Field(max_length=200), AfterValidator(_without_markup)]
@@ -83,10 +89,10 @@ class ModelReference(Strict):
 
     name: Name
     revision: Annotated[Label, Field(min_length=1)]
-    parameters: Annotated[int, Field(gt=0)] | None = None
-    weights_bytes: Annotated[int, Field(gt=0)] | None = None
+    parameters: Annotated[int, Field(gt=0, le=10**14)] | None = None
+    weights_bytes: Annotated[int, Field(gt=0, le=10**15)] | None = None
     licence: Label | None = None
-    embedding_dim: Annotated[int, Field(gt=0)] | None = None
+    embedding_dim: Annotated[int, Field(gt=0, le=10**6)] | None = None
     trained_on: Annotated[tuple[TrainingSource, ...], Field(strict=False, max_length=200)] | None = None
     adapted_from: Name | None = None
 
@@ -100,7 +106,7 @@ class EncodeStage(Strict):
     pooling: Line
     normalize: bool
     similarity: Literal["cosine", "dot"]
-    max_tokens: Annotated[int, Field(gt=0)]
+    max_tokens: Setting
     query_prompt: Text
     document_prompt: Text
     dtype: Literal["float32", "bfloat16", "float16", "server"]
@@ -112,10 +118,10 @@ class SearchStage(Strict):
     kind: Literal["search"]
     index: Literal["exact", "hnsw"]
     library: Text | None = None
-    m: Annotated[int, Field(gt=0)] | None = None
-    ef_construction: Annotated[int, Field(gt=0)] | None = None
-    ef: Annotated[int, Field(gt=0)] | None = None
-    seed: int | None = None
+    m: Setting | None = None
+    ef_construction: Setting | None = None
+    ef: Setting | None = None
+    seed: Seed | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -157,9 +163,9 @@ class FuseStage(Strict):
 
     kind: Literal["fuse"]
     method: Literal["reciprocal-rank"]
-    k: Annotated[int, Field(gt=0)]
-    systems: Annotated[int, Field(gt=1)]
-    depth: Annotated[int, Field(gt=0)]
+    k: Setting
+    systems: Annotated[int, Field(gt=1, le=10**4)]
+    depth: Setting
 
 
 class RerankStage(Strict):
@@ -167,8 +173,8 @@ class RerankStage(Strict):
 
     kind: Literal["rerank"]
     model: ModelReference
-    depth: Annotated[int, Field(gt=0)]
-    max_tokens: Annotated[int, Field(gt=0)]
+    depth: Setting
+    max_tokens: Setting
     template: Text
     dtype: Literal["float32", "bfloat16", "float16"]
 
@@ -197,13 +203,13 @@ class TaskRecord(Strict):
     """The task and the exact collection. ``pairs`` is how many the task has, whether or not all were evaluated."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$")]
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=10**6)]
     track: Literal["retrieval", "rerank", "oracle"]
-    depth: Annotated[int, Field(ge=1, le=254)]
+    depth: Depth
     fingerprint: Hash | None
-    documents: Annotated[int, Field(gt=0)] | None
-    queries: Annotated[int, Field(gt=0)] | None
-    pairs: Annotated[int, Field(gt=0)]
+    documents: Positive | None
+    queries: Positive | None
+    pairs: Annotated[int, Field(gt=0, le=10**6)]
 
 
 class StatRecord(Strict):
@@ -268,9 +274,9 @@ class ProfileRecord(Strict):
     """Languages retrieved for the queries of one language; see ``bias.LanguageProfile``."""
 
     query: Language
-    depth: Annotated[int, Field(gt=0)]
+    depth: Depth
     gold: Literal["any", "same", "other"]
-    queries: Annotated[int, Field(gt=0)]
+    queries: Annotated[int, Field(gt=0, le=10**8)]
     retrieved: dict[Language, Count]
 
     @model_validator(mode="after")
@@ -308,11 +314,11 @@ class Provenance(Strict):
     python: Line
     platform: Line
     cpu: Line
-    cores: Annotated[int, Field(gt=0)]
+    cores: Annotated[int, Field(gt=0, le=10**5)]
     gpu: Line | None
     packages: dict[Line, Line]
     git_commit: Line | None
-    seed: int | None
+    seed: Seed | None
     started: Moment
     seconds: Seconds
     command: Text

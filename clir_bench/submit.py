@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from clir_bench.checking import submission_problems
+from clir_bench.checking import correction_problems, submission_problems
 from clir_bench.collection import Pair
 from clir_bench.contamination import Contamination, states
 from clir_bench.copies import Likeness, Other, Ranks, find_copies, models_of
@@ -20,9 +20,10 @@ from clir_bench.errors import SubmissionError
 from clir_bench.events import LOG, Event, append_event, changed, read_events, sha256_of
 from clir_bench.layout import Layout, find_layout, layout_beside, layout_path, write_layout
 from clir_bench.records import Correction, Stage
-from clir_bench.standings import Index, open_index
+from clir_bench.standings import Board, Index, open_index
 from clir_bench.standings.landing import Landing, land
-from clir_bench.standings.shapes import board_key
+from clir_bench.standings.shapes import board_key, member
+from clir_bench.strict import problems_in
 from clir_bench.submission import DEEPER, Submission, path_of, read_submission, to_json, write_submission
 from clir_bench.task import known_task
 from clir_bench.trust import Assessment, assess
@@ -40,6 +41,8 @@ class Entry(NamedTuple):
     contamination: Contamination
     likenesses: tuple[Likeness, ...]
     landing: Landing
+    replaces: str | None = None
+    """The path of what it corrects."""
     layout: Layout | None = None
     """Of its collection, where the folder has none and one lies beside the file."""
 
@@ -47,6 +50,11 @@ class Entry(NamedTuple):
     def sha256(self) -> str:
         """The hash of the content."""
         return sha256_of(self.content)
+
+    @property
+    def correction(self) -> str | None:
+        """What it replaces and why, in one line; None where it corrects nothing."""
+        return f"{self.replaces} ({self.submission.correction.reason})" if self.submission.correction else None
 
 
 def prepare(file: Path, folder: Path, *, correction: Correction | None = None) -> Entry:
@@ -72,38 +80,38 @@ def enter(submission: Submission, given: bytes, folder: Path, index: Index | Non
     there = (folder / path).is_file() and (folder / path).read_bytes() == given
     content = given if there else to_json(submission).encode()
     problems = [*submission_problems(submission), *_place_problems(path, submission, content, folder)]
+    board = index.boards.get(board_key(submission.task.name, submission.task.version, submission.task.track)) if index else None
+    if not problems and board and (misfit := board.shape.misfit(member(submission))):
+        problems = [f"{misfit} (board {board.key})"]
     if problems:
         raise SubmissionError.of(where, problems)
-    likenesses = find_copies(submission, *_others(index, submission, path.as_posix())) if index else []
-    replaced = submission.correction.replaces if submission.correction else None
-    twice = [found.text for found in likenesses if found.kind == "duplicate" and sha256_of((folder / found.path).read_bytes()) != replaced]
+    likenesses = find_copies(submission, *_others(index, board, submission, path.as_posix())) if index and board else []
+    replaced = _replaced(submission, folder / path)
+    replaces = replaced.relative_to(folder).as_posix() if replaced else None
+    history = {replaces, *(index.entries.loc[~index.entries["current"], "path"] if index else ())}  # its own, and what does not stand any more
+    twice = [found.text for found in likenesses if found.kind == "duplicate" and found.path not in history]
     if twice:
         raise SubmissionError.of(where, twice)
     task = known_task(submission.task.name)
     contamination = states(submission.system.stages, task.contains if task else ())
     kept = tuple(found for found in likenesses if found.kind != "duplicate")
-    return Entry(path.as_posix(), submission, content, assess(submission), contamination, kept, land(submission, index))
+    return Entry(path.as_posix(), submission, content, assess(submission), contamination, kept, land(submission, index), replaces)
 
 
 def correct(replaced: Path, folder: Path, file: Path, reason: str, note: str | None) -> Correction:
     """The record of a correction: ``file`` in place of ``replaced``, which must be in the folder and of the same system and task. Raises SubmissionError."""
-    old, new = read_submission(replaced), read_submission(file)
-    problems = [
-        f"{what}: {ours}, but {replaced} has {theirs}. A correction is of the same system and task."
-        for what, ours, theirs in (
-            ("system.name", new.system.name, old.system.name),
-            ("system.variant", new.system.variant, old.system.variant),
-            ("task", f"{new.task.name} v{new.task.version} ({new.task.track})", f"{old.task.name} v{old.task.version} ({old.task.track})"),
-        )
-        if ours != theirs
-    ]
-    if not replaced.resolve().as_posix().endswith((folder / path_of(old)).resolve().as_posix()):
-        problems.append(f"{replaced} is not in its place, {folder / path_of(old)}: only what was submitted can be corrected")
-    hashed = sha256_of(replaced.read_bytes())
-    problems += [f"{replaced} was corrected before, by {path.name}. Correct that one." for path in _corrections(replaced, hashed)]
+    old, new, hashed = read_submission(replaced), read_submission(file), sha256_of(replaced.read_bytes())
+    try:
+        correction = Correction.model_validate({"replaces": hashed, "reason": reason, "note": note})
+    except ValidationError as error:
+        raise SubmissionError.of("--note", problems_in(error, Correction)) from None
+    corrected, place = new.model_copy(update={"correction": correction}), folder / path_of(old)
+    problems = [*correction_problems(corrected, file.resolve(), replaced.resolve().parent.glob("*.json"))]
+    if replaced.resolve() != place.resolve():
+        problems.append(f"{replaced} is not in its place, {place}: only what was submitted can be corrected")
     if problems:
         raise SubmissionError.of(str(file), problems)
-    return Correction.model_validate({"replaces": hashed, "reason": reason, "note": note})
+    return correction
 
 
 def write(entry: Entry, folder: Path) -> None:
@@ -116,14 +124,13 @@ def write(entry: Entry, folder: Path) -> None:
 
 def record(entry: Entry, folder: Path, by: str) -> list[Event]:
     """Append to the folder's log that the entry was accepted, what it replaces, and what it is suspiciously like. Raises SubmissionError."""
-    log, correction = folder / LOG, entry.submission.correction
+    log, submission = folder / LOG, entry.submission
     if any(event.event == "accepted" and event.path == entry.path for event in read_events(log)):
         raise SubmissionError(f"{log}: {entry.path} was accepted before")
     events = [append_event(log, "accepted", entry.path, entry.sha256, trust=entry.assessment.trust, by=by)]
-    if correction:
-        old = next(p for p in (folder / entry.path).parent.glob("*.json") if sha256_of(p.read_bytes()) == correction.replaces)
-        note = f"{correction.reason}: {entry.path}"
-        events.append(append_event(log, "superseded", old.relative_to(folder).as_posix(), correction.replaces, trust=None, by=by, note=note))
+    if submission.correction and entry.replaces:
+        note = f"{submission.correction.reason}: {entry.path}"
+        events.append(append_event(log, "superseded", entry.replaces, submission.correction.replaces, trust=None, by=by, note=note))
     events += [
         append_event(log, "flagged", entry.path, entry.sha256, trust=entry.assessment.trust, by=by, note=found.text)
         for found in entry.likenesses
@@ -160,17 +167,21 @@ def _place_problems(path: Path, submission: Submission, content: bytes, folder: 
         wanted = path.parts[len(here.relative_to(folder).parts)]
         if near := next((p.name for p in here.glob("*") if p.name != wanted and p.name.casefold() == wanted.casefold()), None):
             yield f"{here / near} is there: {wanted} differs from it only by capitals, which are one name on many machines"
-    if submission.correction and not any(sha256_of(p.read_bytes()) == submission.correction.replaces for p in place.parent.glob("*.json")):
-        yield f"correction.replaces: {submission.correction.replaces[:19]}..., but no file in {place.parent} has that content"
+    yield from correction_problems(submission, place, place.parent.glob("*.json"))
 
 
-def _others(index: Index, submission: Submission, mine: str) -> tuple[list[Other], Ranks]:
-    """The other submissions of the same board and collection, and their ranks of this submission's relevant documents, in its order."""
-    key = board_key(submission.task.name, submission.task.version, submission.task.track)
-    board, entries = index.boards.get(key), index.entries
-    if board is None:
-        return [], np.zeros((0, 0), np.uint8)
-    at = [int(i) for i in entries.index[(entries["board"] == key) & (entries["path"] != mine) & ~entries["withdrawn"]]]
+def _replaced(submission: Submission, place: Path) -> Path | None:
+    """The file that a submission with that place corrects."""
+    correction = submission.correction
+    return (
+        next((p for p in sorted(place.parent.glob("*.json")) if p != place and sha256_of(p.read_bytes()) == correction.replaces), None) if correction else None
+    )
+
+
+def _others(index: Index, board: Board, submission: Submission, mine: str) -> tuple[list[Other], Ranks]:
+    """The other submissions of a board that it fits, and their ranks of this submission's relevant documents, in its order."""
+    entries = index.entries
+    at = [int(i) for i in entries.index[(entries["board"] == board.key) & (entries["path"] != mine) & ~entries["withdrawn"]]]
     signatures, chains, pairs = (index.texts(column) for column in ("signature", "stages", "asked"))
     others = [
         Other(
@@ -182,20 +193,13 @@ def _others(index: Index, submission: Submission, mine: str) -> tuple[list[Other
         for i in at
     ]
     asked = [(record.pair, next(iter(record.measures.values())).n) for record in submission.pairs]
-    if not submission.gold_ranks or board.shape.misfit(submission.task.fingerprint, asked, len(submission.ranks().rank)):
+    if not submission.gold_ranks:
         return others, np.zeros((len(others), 0), np.uint8)
     placed = board.shape.place(asked, np.minimum(submission.ranks().rank, DEEPER).astype(np.uint8))
     columns = slice(None) if submission.complete else placed > 0
     rows = entries["rank_row"][at].fillna(-1).to_numpy(int)
     blank = np.zeros(board.shape.width, np.uint8)
     return others, np.stack([(board.ranks[row] if row >= 0 else blank)[columns] for row in rows]) if at else np.zeros((0, 0), np.uint8)
-
-
-def _corrections(replaced: Path, sha256: str) -> Iterator[Path]:
-    """The submissions beside a file that replace it."""
-    for path in replaced.parent.glob("*.json"):
-        if path != replaced and (correction := read_submission(path).correction) and correction.replaces == sha256:
-            yield path
 
 
 def _compare_address(folder: Path, branch: str) -> str:

@@ -41,9 +41,8 @@ def assess(submission: Submission) -> Assessment:
     if submission.gold_ranks:
         if wrong := [*disagreements(submission), *_impossible_profiles(submission)]:
             return Assessment("claimed", _shortened(wrong))
-        return Assessment(
-            "recomputed", (f"every measure follows exactly from the gold ranks of {sum(_n(record) for record in submission.pairs):,} evaluated queries",)
-        )
+        follows = f"every measure follows exactly from the gold ranks of {sum(_n(record) for record in submission.pairs):,} evaluated queries"
+        return Assessment("recomputed", (follows, *_stated(submission)))
     task = _task(submission.task.name, submission.task.version)
     unknown = [*_collection_problems(submission, task)]
     tests = _Tests()
@@ -57,6 +56,12 @@ def assess(submission: Submission) -> Assessment:
     if unknown or not tests.done:
         return Assessment("claimed", told)
     return Assessment("consistent", (f"{tests.done:,} numbers were tested and all are possible", *told))
+
+
+def _stated(submission: Submission) -> Iterator[str]:
+    """What gold ranks say nothing of."""
+    if said := [what for what, there in (("language profiles", submission.bias), ("timings", submission.timings)) if there]:
+        yield f"{' and '.join(said)} are stated, not recomputed" + (": of profiles only impossible ones are found" if submission.bias else "")
 
 
 def trust_of(sha256: str, assessment: Assessment, events: Sequence[Event]) -> Assessment:

@@ -198,6 +198,25 @@ def chained(path: str, value: str) -> str:
     return judge(changed(at("system.stages", json.loads(json.dumps(CHAIN))), at(path, value)))
 
 
+LIMITS = {
+    "system.stages.0.model.parameters": 10**14, "system.stages.0.model.weights_bytes": 10**15, "system.stages.0.model.embedding_dim": 10**6,
+    "system.stages.1.max_tokens": 10**9, "system.stages.2.m": 10**9, "system.stages.2.ef": 10**9, "system.stages.2.ef_construction": 10**9,
+    "system.stages.3.depth": 10**9, "system.stages.3.max_tokens": 10**9, "system.stages.0.truncated": 10**12, "system.stages.2.seed": 2**63 - 1,
+    "provenance.seed": 2**63 - 1, "provenance.cores": 10**5, "provenance.seconds": 1e9, "timings.0.items": 10**12, "timings.0.seconds": 1e9,
+    "timings.0.cpu_seconds": 1e9, "task.documents": 10**12, "task.queries": 10**12, "task.version": 10**6, "task.depth": 254, "bias.0.depth": 254,
+    "bias.0.queries": 10**8, "pool.en": 10**12,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", LIMITS)
+def test_no_number_is_larger_than_sense_and_a_column_hold(path: str) -> None:
+    most, chain = LIMITS[path], at("system.stages", json.loads(json.dumps(CHAIN)))
+    for value in (most + 1, 10**30, int("1" + "0" * 4200)):
+        assert judge(changed(chain, at(path, value))) != ""
+    assert "Input should be less than" in judge(changed(chain, at(path, most + 1)))
+    assert "Input should be less than" not in judge(changed(chain, at(path, most)))
+
+
 @pytest.mark.parametrize("mark", ["\0", "\x07", "\r", "\t", "\x1b[31m", "\x7f", "\x85", "\u202e", "\u2066", "\u2028"], ids=lambda m: f"U+{ord(m[0]):04X}")
 def test_characters_that_show_another_text_are_refused(mark: str) -> None:
     """In every text at once: each is named."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from conftest import HashingEncoder, assembled
 from scipy.stats import spearmanr
 
 from clir_bench.audit import audit
-from clir_bench.checking import check_files, find_files
+from clir_bench.checking import check_files, find_files, submission_problems
 from clir_bench.cli import main
 from clir_bench.collection import Collection
 from clir_bench.copies import Other, find_copies, models_of
@@ -25,10 +28,12 @@ from clir_bench.evaluate import Evaluation, evaluate
 from clir_bench.events import LOG, read_events, sha256_of
 from clir_bench.measures import NOT_FOUND, GoldRanks, parse_measure, stats
 from clir_bench.pull_request import as_markdown, review
-from clir_bench.submission import Submission, pack_ranks, parse_submission, path_of, stat_record, to_json, write_submission
+from clir_bench.submission import Submission, pack_ranks, parse_submission, path_of, read_submission, stat_record, to_json, write_submission
 from clir_bench.system import System
 from clir_bench.task import Task
 
+LAYOUT = Path(__file__).parents[1] / "submissions" / "layouts" / "sample-v1-39c437221197.parquet"
+EXTERNAL = {"kind": "external", "model": {"name": "o/m", "revision": "1"}, "source": "tests"}
 BM25 = "clir-bench__bm25/multilingual/sample-v1.json"
 MINE = "tests__hashing/native-1/sample-v1.json"
 
@@ -132,14 +137,14 @@ def test_with_any_problem_nothing_is_written(folder: Path, hashed: Evaluation, t
 def test_what_is_there_is_corrected_never_replaced(folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(folder, mine, "--record", "--by", "Ada") == 0
     old = (folder / MINE).read_bytes()
-    write_submission(edited(hashed.submission, lambda c: c["provenance"].update(started="2026-12-24T18:00:00Z")), tmp_path / "better.json")
+    write_submission(edited(hashed.submission, lambda c: c["provenance"].update(started="2025-12-24T18:00:00Z")), tmp_path / "better.json")
     assert submit(folder, tmp_path / "better.json") == 2
     assert "clir-bench submit FILE --corrects" in capsys.readouterr().err
     corrects = ("--corrects", str(folder / MINE), "--reason", "bugfix", "--note", "wrong prompt")
     assert submit(folder, tmp_path / "better.json", *corrects[:2]) == 2
     assert "--corrects and --reason go together" in capsys.readouterr().err
     assert submit(folder, tmp_path / "better.json", *corrects, "--record", "--by", "Bo") == 0
-    corrected = MINE.replace(".json", ".2026-12-24.json")
+    corrected = MINE.replace(".json", ".2025-12-24.json")
     assert (folder / MINE).read_bytes() == old
     assert json.loads((folder / corrected).read_text())["correction"] == {"replaces": sha256_of(old), "reason": "bugfix", "note": "wrong prompt"}
     assert [(e.event, e.path, e.by) for e in read_events(folder / LOG)] == [
@@ -149,7 +154,7 @@ def test_what_is_there_is_corrected_never_replaced(folder: Path, mine: Path, has
     ]
     assert [problem for _, problem in check_files(find_files([str(folder)])) if problem] == []
     assert submit(folder, tmp_path / "better.json", *corrects) == 2
-    assert "was corrected before, by sample-v1.2026-12-24.json. Correct that one." in capsys.readouterr().err
+    assert "was corrected before, by sample-v1.2025-12-24.json. Correct that one." in capsys.readouterr().err
 
 
 def test_a_correction_is_of_the_same_system(folder: Path, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,9 +183,15 @@ def test_ranks_under_another_name_are_told_and_recorded(folder: Path, bm25: Subm
     assert BM25 in str(events[1].note)
 
 
-def likenesses(submission: Submission, *others: Submission) -> list[tuple[str, float]]:
+def seen(*others: Submission) -> tuple[np.ndarray[Any, Any], list[Other]]:
     ranks = np.stack([np.minimum(other.ranks().rank, 255).astype(np.uint8) for other in others])
-    listed = [Other(f"{i}.json", other.system.signature, models_of(other.system.stages), tuple(p.pair for p in other.pairs)) for i, other in enumerate(others)]
+    return ranks, [
+        Other(f"{i}.json", other.system.signature, models_of(other.system.stages), tuple(p.pair for p in other.pairs)) for i, other in enumerate(others)
+    ]
+
+
+def likenesses(submission: Submission, *others: Submission) -> list[tuple[str, float]]:
+    ranks, listed = seen(*others)
     return [(found.kind, round(found.share, 2)) for found in find_copies(submission, listed, ranks)]
 
 
@@ -194,6 +205,41 @@ def test_a_copy_with_changed_ranks_is_flagged(hashed: Evaluation) -> None:
         found = likenesses(named(with_ranks(original, rank), "someone/new-model"), original)
         assert [kind for kind, _ in found] == ["flagged"], share
         assert spearmanr(original.ranks().rank, rank).statistic < 0.9999
+
+
+def test_a_copy_with_every_rank_shifted_is_flagged(hashed: Evaluation) -> None:
+    """No rank is equal any more, but the order is; the correlation against scipy's."""
+    rank = np.minimum(hashed.submission.ranks().rank, 255)
+    shifted = np.where((rank > 1) & (rank < 254), rank + 1, rank)
+    noisy = np.where((rank > 1) & (rank < 250), rank + np.random.default_rng(5).integers(1, 5, len(rank)), rank)
+    for moved in (shifted, noisy):
+        copied = named(with_ranks(hashed.submission, moved), "someone/new-model")
+        ranks, listed = seen(hashed.submission)
+        (found,) = find_copies(copied, listed, ranks)
+        both = (rank < 255) & (moved < 255) & ((rank > 1) | (moved > 1))
+        assert (found.kind, found.share < 0.1) == ("flagged", True)
+        assert found.correlation == pytest.approx(spearmanr(rank[both], moved[both]).statistic)
+
+
+def test_systems_of_a_whole_board_are_no_copies_of_strangers(generated: Path) -> None:
+    """Relatives are: half precision, another index, a track of the same chain."""
+    for task in ("clirmatrix-v1", "large_scale-v1", "sample-v1"):
+        whole = [s for path in sorted(generated.glob(f"*__*/*/{task}*.json")) if (s := read_submission(path)).gold_ranks and s.complete]
+        for submission in whole:
+            others = [s for s in whole if s.system.signature != submission.system.signature]
+            ranks, listed = seen(*others)
+            assert {found.kind for found in find_copies(submission, listed, ranks)} <= {"relative"}
+
+
+def test_equal_ranks_at_another_revision_are_told(hashed: Evaluation) -> None:
+    original = named(hashed.submission, "org/model")
+    again = edited(named(hashed.submission, "org/model", "2"), lambda c: c["system"]["stages"][0].update(source="elsewhere"))
+    same = edited(original, lambda c: c["system"].update(signature="hnsw"))
+    ranks, listed = seen(original)
+    (found,), (plain,) = find_copies(again, listed, ranks), find_copies(same, listed, ranks)
+    assert (found.kind, plain.kind) == ("relative", "relative")
+    assert "org/model is at another revision, and not one of them differs" in found.text
+    assert "revision" not in plain.text
 
 
 def test_different_systems_are_no_copies(hashed: Evaluation, bm25: Submission, sample: tuple[Task, Collection]) -> None:
@@ -221,7 +267,7 @@ def test_equal_ranks_that_tell_nothing_are_no_copy(hashed: Evaluation) -> None:
 
 def test_a_thousand_others_are_compared_in_a_second(hashed: Evaluation) -> None:
     random = np.random.default_rng(0)
-    others = [Other(f"{i}.json", f"s{i}", frozenset({f"m/{i}"}), ()) for i in range(1000)]
+    others = [Other(f"{i}.json", f"s{i}", {f"m/{i}": "1"}, ()) for i in range(1000)]
     ranks = random.integers(1, 256, (1000, 6144)).astype(np.uint8)
     ranks[700] = np.minimum(hashed.submission.ranks().rank, 255)
     start = time.process_time()
@@ -230,7 +276,7 @@ def test_a_thousand_others_are_compared_in_a_second(hashed: Evaluation) -> None:
 
 
 def rerun(submission: Submission) -> Submission:
-    return edited(submission, lambda c: c["provenance"].update(started="2027-01-01T00:00:00Z"))
+    return edited(submission, lambda c: c["provenance"].update(started="2025-01-01T00:00:00Z"))
 
 
 def test_an_audit_of_the_same_ranks_reproduces(hashed: Evaluation) -> None:
@@ -326,15 +372,20 @@ def edit_log(text: str) -> Callable[[Path], object]:
     return lambda s: (s / LOG).write_text(text.format(old=(s / LOG).read_text()))
 
 
+def misnamed_layout(submissions: Path) -> None:
+    (submissions / "layouts").mkdir()
+    shutil.copy(LAYOUT, submissions / "layouts" / "clirmatrix-v1-3a4a20639621.parquet")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda s: (s / BM25).unlink(), f"{BM25}: it is gone, but what was submitted stays"),
         (lambda s: (s / BM25).write_text((s / BM25).read_text() + "\n"), f"{BM25}: it is changed, but a submission never changes"),
         (lambda s: (s / LOG).unlink(), f"{LOG}: it is gone"),
-        (edit_log(""), f"{LOG}: lines that were there are changed or gone"),
-        (edit_log("{old}{{}}\n"), "line 2: date: missing"),
-        (edit_log("{old}{old}"), "line 2: the chain is broken"),
+        (edit_log(""), f"{LOG}: it is changed, but only maintainers write it"),
+        (edit_log("{old}{{}}\n"), f"{LOG}: it is changed, but only maintainers write it"),
+        (misnamed_layout, "Its place is submissions/layouts/sample-v1-39c437221197.parquet."),
         (lambda s: (s / "run.sh").write_text("rm -rf /"), "run.sh: neither a submission nor claims nor a layout. Take it out."),
         (lambda s: (s / ".hidden.json").write_text("{}"), ".hidden.json: neither a submission"),
         (lambda s: (s / "x.json").symlink_to("/etc/passwd"), "x.json: a link or no file"),
@@ -355,14 +406,135 @@ def test_a_pull_request_changes_nothing_that_was_there(checkouts: tuple[Path, Pa
     assert tree(base) == before
 
 
-def test_appended_events_and_claims_are_left_to_maintainers(checkouts: tuple[Path, Path], hashed: Evaluation) -> None:
+def test_the_log_is_written_on_the_main_branch_alone(checkouts: tuple[Path, Path], hashed: Evaluation) -> None:
+    """A chain that holds can be forged by anybody: a hash is no signature."""
     base, head = checkouts
     add(head, hashed.submission)
     assert main(["submit", "-q", str(head / "submissions" / MINE), "--submissions", str(head / "submissions"), "--record", "--by", "Ada"]) == 0
     (head / "submissions" / f".{LOG}.lock").unlink(missing_ok=True)
+    changed = f"{LOG}: it is changed, but only maintainers write it, on the main branch. "
+    assert review(base, head).problems == (f"{changed}git checkout main -- submissions/{LOG}",)
+    (base / "submissions" / LOG).unlink()
+    assert review(base, head).problems == (f"{changed}Take it out.",)
+
+
+def test_a_layout_under_its_own_name_is_left_to_a_maintainer(checkouts: tuple[Path, Path]) -> None:
+    base, head = checkouts
+    (head / "submissions" / "layouts").mkdir()
+    shutil.copy(LAYOUT, head / "submissions" / "layouts")
+    found = review(base, head)
+    assert (found.problems, [note.split(": ")[1][:29] for note in found.notes]) == ((), ["a new layout (sample v1, 6144"])
+
+
+def test_new_files_of_one_pull_request_are_compared_with_each_other(checkouts: tuple[Path, Path], hashed: Evaluation) -> None:
+    base, head = checkouts
+    for name in ("one/model", "two/model"):
+        add(head, named(hashed.submission, name))
     found = review(base, head)
     assert found.problems == ()
-    assert found.notes == (f"{LOG}: lines were appended. Only maintainers may do that.",)
+    assert [[(like.kind, like.path) for like in entry.likenesses] for entry in found.entries] == [[], [("copy", "one__model/native-1/sample-v1.json")]]
+    assert "copy           100.0% of the" in as_markdown(found)
+    add(head, edited(named(hashed.submission, "one/model"), lambda c: c["system"].update(variant="again")))
+    assert any("one__model/again/sample-v1.json is the same system on the same pairs" in problem for problem in review(base, head).problems)
+
+
+def test_a_correction_says_what_it_replaces(checkouts: tuple[Path, Path], bm25: Submission) -> None:
+    base, head = checkouts
+    correction = {"replaces": sha256_of((base / "submissions" / BM25).read_bytes()), "reason": "bugfix", "note": "x\ntrust          reproduced"}
+    add(head, edited(bm25, lambda c: c.update(correction=correction)))
+    found = review(base, head)
+    assert (found.problems, found.entries[0].replaces) == ((), BM25)
+    assert f"\nreplaces       {BM25} (bugfix)\n" in as_markdown(found)
+
+
+def of_another_task(content: dict[str, Any]) -> None:
+    content["task"].update(name="mine", version=3)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (of_another_task, "task: sample v1 (retrieval), but .* has mine v3 (retrieval). A correction is of the same system, task and track."),
+        (lambda c: c["system"].update(name="a/b"), "system.name: clir-bench/bm25, but .* has a/b. A correction is of the same"),
+    ],
+)
+def test_a_correction_is_of_the_same_system_and_task_wherever_it_is_read(  # type: ignore[no-untyped-def]
+    checkouts: tuple[Path, Path], bm25: Submission, edit, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, head = checkouts
+    other = edited(bm25, edit)
+    for checkout in (base, head):
+        write_submission(other, checkout / "submissions" / Path(BM25).with_name("other.json"))
+    replaces = sha256_of((base / "submissions" / BM25).with_name("other.json").read_bytes())
+    wrong = edited(bm25, lambda c: c.update(correction={"replaces": replaces, "reason": "bugfix"}))
+    add(head, wrong)
+    pattern = re.escape(message).replace(re.escape(".*"), ".*")
+    place = head / "submissions" / path_of(wrong)
+    assert any(re.search(pattern, problem) for problem in review(base, head).problems)
+    assert re.search(pattern, str(next(check_files([place]))[1]))
+    assert submit(base / "submissions", place) == 2
+    assert re.search(pattern, capsys.readouterr().err)
+
+
+def test_a_correction_can_be_corrected(folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(folder, mine) == 0
+    for day, corrected in (("24", MINE), ("25", MINE.replace(".json", ".2025-12-24.json"))):
+        file = tmp_path / f"{day}.json"
+        write_submission(edited(hashed.submission, lambda c, day=day: c["provenance"].update(started=f"2025-12-{day}T18:00:00Z")), file)  # type: ignore[misc]
+        assert submit(folder, file, "--corrects", str(folder / corrected), "--reason", "rerun") == 0
+        assert f"replaces: {corrected} (rerun)\n" in capsys.readouterr().out
+    assert submit(folder, tmp_path / "25.json", "--corrects", str(folder / MINE), "--reason", "rerun", "--note", "a\tb") == 2
+    assert "note: U+0009" in capsys.readouterr().err
+
+
+def test_another_collection_than_the_boards_is_refused(folder: Path, bm25: Submission, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a task that is defined nowhere, where only the board knows the collection."""
+
+    def own(fingerprint: str) -> Callable[[dict[str, Any]], object]:
+        return lambda c: (c["task"].update(name="mine", fingerprint=fingerprint), c["system"].update(signature=fingerprint))
+
+    write_submission(edited(bm25, own("sha256:" + "a" * 64)), folder / BM25.replace("sample", "mine"))
+    write_submission(named(edited(bm25, own("sha256:" + "b" * 64)), "a/b"), tmp_path / "x.json")
+    assert submit(folder, tmp_path / "x.json") == 2
+    said = capsys.readouterr().err
+    assert "it is of another collection (sha256:bbbb" in said
+    assert "than the board's (sha256:aaaa" in said
+    assert "Build the task again" in said
+    base, head = folder.parent, tmp_path / "head"
+    shutil.copytree(folder, head / "submissions")
+    add(head, read_submission(tmp_path / "x.json"))
+    assert any("it is of another collection" in problem for problem in review(base, head).problems)
+
+
+def tomorrow(hours: int) -> str:
+    return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def reranked(content: dict[str, Any]) -> None:
+    model = {"name": "o/m", "revision": "1"}
+    content["system"]["stages"].append({"kind": "rerank", "model": model, "depth": 9, "max_tokens": 9, "template": "", "dtype": "float32"})
+
+
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        ([lambda c: c["provenance"].update(started=tomorrow(30))], "provenance.started: .*, but that is later than tomorrow"),
+        ([lambda c: c["provenance"].update(started=tomorrow(20))], None),
+        ([lambda c: c["task"].update(name="mine", fingerprint=None)], "task.fingerprint: null, but gold ranks are those of one collection"),
+        ([lambda c: c["task"].update(fingerprint=None)], "task.fingerprint: null, but gold ranks are those of one collection"),
+        ([lambda c: c["task"].update(fingerprint=None), lambda c: c.update(gold_ranks=None)], None),
+        ([lambda c: c["task"].update(name="large:scale")], "task.name: large:scale, which is filed as large_scale, but that is another task"),
+        ([lambda c: c["task"].update(name="my:task")], None),
+        ([lambda c: c["task"].update(track="rerank")], "task.track: rerank, but the chain has no re-ranker"),
+        ([reranked], "task.track: retrieval, but the chain has a re-ranker"),
+        ([reranked, lambda c: c["task"].update(track="rerank")], None),
+        ([lambda c: c["task"].update(track="rerank"), lambda c: c["system"].update(stages=[EXTERNAL])], None),
+    ],
+)
+def test_what_contradicts_itself_is_refused_by_check_and_read_all_the_same(bm25: Submission, edits, message: str | None) -> None:  # type: ignore[no-untyped-def]
+    problems = submission_problems(edited(bm25, *edits))
+    assert len(problems) == (message is not None), problems
+    assert message is None or re.search(message, problems[0])
 
 
 def test_a_comment_links_to_nothing_and_calls_nobody(checkouts: tuple[Path, Path]) -> None:
@@ -375,23 +547,50 @@ def test_a_comment_links_to_nothing_and_calls_nobody(checkouts: tuple[Path, Path
     assert "@everyone" in inside
 
 
-def test_the_workflows_call_what_is_here() -> None:
+def test_the_workflow_takes_nothing_but_data_of_a_pull_request() -> None:
     import yaml
 
     folder = Path(__file__).parent.parent / ".github" / "workflows"
-    judge, tell = (yaml.safe_load((folder / name).read_text()) for name in ("submissions.yml", "submissions-comment.yml"))
-    assert judge["permissions"] == {"contents": "read"}
-    assert judge[True]["pull_request"]["paths"] == ["submissions/**"]  # YAML reads the key "on" as true
-    commands = "\n".join(step.get("run", "") for job in judge["jobs"].values() for step in job["steps"])
-    assert "clir-bench check" in commands
-    assert "clir-bench review base head" in commands
-    for text in ("${{ github.event.pull_request.title", "${{ github.head_ref"):  # what a stranger writes must not become a command
-        assert text not in commands
-    assert tell["permissions"] == {"actions": "read", "pull-requests": "write"}
-    assert all("checkout" not in step.get("uses", "") for job in tell["jobs"].values() for step in job["steps"])
-    for script in [step["run"] for job in tell["jobs"].values() for step in job["steps"] if "run" in step]:
-        assert "${{" not in script
+    assert [path.name for path in folder.glob("submissions*")] == ["submissions.yml"]
+    workflow = yaml.safe_load((folder / "submissions.yml").read_text())
+    assert workflow[True] == {"pull_request_target": {"branches": ["main"], "paths": ["submissions/**"]}}  # YAML reads the key "on" as true
+    judge, tell = workflow["jobs"]["review"], workflow["jobs"]["comment"]
+    assert (workflow["permissions"], judge["permissions"], tell["permissions"]) == ({}, {"contents": "read"}, {"pull-requests": "write"})
+    scripts = [step["run"] for job in (judge, tell) for step in job["steps"] if "run" in step]
+    commands = "\n".join(scripts)
+    for call in ("clir-bench check head/submissions", "clir-bench review base head", "sparse-checkout set --no-cone /submissions/"):
+        assert call in commands
+    assert re.findall(r"pip install .*?'(.*?)\[", commands) == ["./main"]
+    (checkout,) = (step for step in judge["steps"] if "checkout" in step.get("uses", ""))
+    assert checkout["with"] == {"path": "main", "persist-credentials": False}  # no ref: the main branch
+    assert not any("cache" in step.get("with", {}) for step in judge["steps"])
+    assert all("checkout" not in step.get("uses", "") for step in tell["steps"])
+    for script in scripts:
+        assert "${{" not in script  # what a stranger writes must not become a command
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_the_workflow_puts_only_submissions_beside_the_code(tmp_path: Path) -> None:
+    """Its git commands on a little repository, with a pull request that brings other files, too."""
+    import yaml
+
+    workflow = yaml.safe_load((Path(__file__).parent.parent / ".github" / "workflows" / "submissions.yml").read_text())
+    (script,) = (step["run"] for step in workflow["jobs"]["review"]["steps"] if "sparse-checkout" in step.get("run", ""))
+    origin = """
+        git init -q -b main origin && cd origin && git config user.email a@b && git config user.name a
+        mkdir submissions && echo 1 > submissions/old.json && echo 1 > code.py && git add . && git commit -qm 1
+        git checkout -qb pr && echo 2 > submissions/new.json && echo evil > code.py && git add . && git commit -qm 2
+        git checkout -q main && echo 3 > submissions/later.json && git add . && git commit -qm 3 && git merge -q --no-ff pr -m merged
+        git update-ref refs/pull/7/merge HEAD && git reset -q --hard HEAD^1 && cd .. && git clone -q --depth 1 "file://$PWD/origin" main
+    """
+    for commands in (origin, script):
+        subprocess.run(["bash", "-ec", commands], cwd=tmp_path, env={**os.environ, "NUMBER": "7"}, check=True, capture_output=True)
+    held = {name: sorted(p.relative_to(tmp_path / name).as_posix() for p in (tmp_path / name).rglob("*.*") if p.name != ".git") for name in ("base", "head")}
+    assert held == {
+        "base": ["submissions/later.json", "submissions/old.json"],
+        "head": ["submissions/later.json", "submissions/new.json", "submissions/old.json"],
+    }
+    assert (tmp_path / "main" / "code.py").read_text() == "1\n"
 
 
 def test_small_partial_sets_stand_beside_whole_ones(folder: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,9 @@ def test_gold_ranks_make_a_submission_recomputed(hashed: Evaluation) -> None:
     found = assess(hashed.submission)
     assert found.trust == "recomputed"
     assert "6,144" in found.reasons[0]
+    assert found.reasons[1] == "language profiles and timings are stated, not recomputed: of profiles only impossible ones are found"
+    bare = assess(edited(hashed.submission, lambda c: c.update(bias=[], timings=[])))
+    assert bare == Assessment("recomputed", found.reasons[:1])
 
 
 def test_gold_ranks_that_give_other_numbers_make_it_a_claim(hashed: Evaluation) -> None:
@@ -190,6 +193,14 @@ def test_the_log_is_a_chain(tmp_path: Path) -> None:
     lines = log.read_bytes().splitlines()
     assert (first.previous, second.previous) == ("0" * 64, hashlib.sha256(lines[0]).hexdigest())
     assert [set(json.loads(line)) for line in lines] == [{"date", "event", "path", "sha256", "trust", "by", "note", "previous"}] * 2
+
+
+def test_a_line_is_what_ends_with_a_newline_and_nothing_else(tmp_path: Path) -> None:
+    log = tmp_path / LOG
+    accepted(log)
+    log.write_bytes(log.read_bytes().replace(b'","event"', b'",\r"event"'))  # white space in JSON
+    append_event(log, "flagged", "a__b/v/sample-v1.json", SHA, trust="recomputed", by="Bo")
+    assert len(read_events(log)) == 2
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def show_entry(entry: submit.Entry) -> None:
     place = f"rank {at.rank} of {at.of:,}" if at.rank else f"no rank: {at.why}"
     facts = [
         ("System", f"{s.system.name}/{s.system.variant}"), ("Its place", f"submissions/{entry.path}"),
+        *([("Replaces", entry.correction)] if entry.correction else []),
         ("Trust", f"{entry.assessment.trust}: {'; '.join(entry.assessment.reasons)}"),
         ("Trained on the data", f"{entry.contamination.state.replace('_', ' ')}: {entry.contamination.reason}"),
         ("Landing", "\n".join([f"{at.measure} {100 * at.mean:.1f} %, {place}", *landing_words(at)])),
@@ -62,7 +63,7 @@ def show_entry(entry: submit.Entry) -> None:
     st.header("Send it", anchor=False)
     shell.say("In a checkout of the repository, with the file where it was written:")
     *commands, opened, after = submit.pull_request_steps(entry, Path("submissions"))
-    st.code("\n".join(["clir-bench submit FILE", *commands]), language=None, wrap_lines=True)
+    shell.code("\n".join(["clir-bench submit FILE", *commands]))
     shell.say(f"Then {opened}.", after)
 
 
@@ -75,10 +76,8 @@ if upload is None:
         "The file is read in memory, and forgotten when you leave: nothing is kept or sent anywhere.",
         "clir-bench submit does the same on your machine. These two commands make a file and try it:",
     )
-    st.code(
-        "clir-bench evaluate --model demo --task sample --output results\nclir-bench submit results/sentence-transformers__all-MiniLM-L6-v2/native/sample-v1.json --dry-run",
-        language=None,
-        wrap_lines=True,
+    shell.code(
+        "clir-bench evaluate --model demo --task sample --output results\nclir-bench submit results/sentence-transformers__all-MiniLM-L6-v2/native/sample-v1.json --dry-run"
     )
     shell.say(
         "Checked are its form, every number against its gold ranks (one byte a query), its task and collection, its place, and whether it copies another.",
