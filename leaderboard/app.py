@@ -12,9 +12,9 @@ if (here := str(Path(__file__).parent)) not in sys.path:  # a server that is tol
 
 import shell
 
-st.set_page_config(page_title="clir-bench", layout="wide", initial_sidebar_state="collapsed")
 st.logo(Path(__file__).with_name("logo.svg"), size="large", link=None)
 page = st.navigation(shell.pages(), position="top")
+st.set_page_config(page_title=f"{page.title} · clir-bench", layout="wide", initial_sidebar_state="collapsed")
 shell.open_page(page)
 page.run()
 shell.foot()

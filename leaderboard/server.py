@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pkgutil
 import sys
 from collections.abc import AsyncIterator
@@ -37,6 +38,7 @@ def _open() -> None:
     with suppress(ClirBenchError):  # the pages say what is wrong
         if shell.index().boards:
             standings.standing(shell.index(), standings.Selection())
+    gc.freeze()  # streamlit collects garbage after every run of a script: there is none in what stays open
 
 
 app = st.App(

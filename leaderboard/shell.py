@@ -51,6 +51,7 @@ h1{padding:0 0 .15rem}
 .cb-text{font-size:.95rem;max-width:60rem;line-height:1.5;margin:.1rem 0 .5rem}
 ul.cb-text{padding-left:1.1rem}.cb-text li{margin:.15rem 0}
 .cb-count{font-size:.86rem;opacity:.85;margin:0 0 .4rem}
+pre.cb-code{white-space:pre-wrap;overflow-wrap:anywhere;user-select:all;font:.84rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;max-width:60rem;margin:.2rem 0 .8rem;padding:.6rem .8rem;border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:.35rem;background:color-mix(in srgb,currentColor 4%,transparent)}
 .cb-foot{font-size:.8rem;opacity:.9;border-top:1px solid color-mix(in srgb,currentColor 14%,transparent);margin-top:2rem;padding-top:.7rem}
 @media (max-width:640px){[data-testid="stMainBlockContainer"]{padding-left:.9rem;padding-right:.9rem}h1{font-size:1.5rem}
 .st-key-filters [data-testid="stHorizontalBlock"]{gap:.5rem}.st-key-filters [data-testid="stColumn"]{min-width:calc(50% - .5rem);flex:1 1 calc(50% - .5rem)}
@@ -163,6 +164,17 @@ def head(title: str, lead: str) -> None:
     """A page's title and what it is for."""
     st.title(title, anchor=False)
     st.html(f'<p class="cb-lead">{lead}</p>')
+
+
+def code(text: str) -> None:
+    """Text to copy, as it is: a click selects all of it. Not st.code, for which a browser loads half a megabyte of highlighter."""
+    st.html(f'<pre class="cb-code">{escape(text)}</pre>')
+
+
+def choose_system(names: Mapping[int, str], usual: int) -> int:
+    """One of these systems; the usual one where none is chosen. It is no value of the widget: the address would not tell one that moves with the filters."""
+    chosen = st.selectbox("System", list(names), None, format_func=names.__getitem__, key="system", bind="query-params", placeholder=names[usual], width=480)
+    return usual if chosen is None else int(chosen)
 
 
 def say(*sentences: str) -> None:

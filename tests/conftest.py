@@ -14,6 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from clir_bench.assemble import Assembled
 from clir_bench.collection import Collection, Document, FloatArray, Judgement, Query, build_collection
@@ -24,6 +25,8 @@ from clir_bench.sources import open_task
 from clir_bench.system import System
 from clir_bench.task import Task
 from clir_bench.vectors import Batch, Role
+
+ROOT = Path(__file__).parent.parent
 
 
 class HashingEncoder:
@@ -69,6 +72,23 @@ def assembled(encoder: HashingEncoder, index: object | None = None) -> Assembled
 def _no_cache_is_left_behind() -> Iterator[None]:
     yield
     shutil.rmtree(os.environ["CLIR_BENCH_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of generated submissions of 15 systems, of every kind that there is; made once for all workers of a run."""
+    from _submissions import generate
+
+    root = tmp_path_factory.getbasetemp()
+    made = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "generated"
+    with FileLock(f"{made}.lock"):
+        if not made.is_dir():
+            started = made.with_suffix(".started")
+            generate(started, 15, ("clirmatrix", "large_scale"))
+            generate(started, 12, ("sample",))
+            shutil.copytree(ROOT / "submissions" / "claims", started / "claims")
+            started.rename(made)
+    return made
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ An index is a folder of its own, named by what went into it; ``current.json`` na
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import multiprocessing

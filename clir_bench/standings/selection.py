@@ -123,17 +123,19 @@ class Selection(BaseModel):
         return passed
 
     def relaxations(self, index: Index) -> list[tuple[str, Selection]]:
-        """For a selection that nothing passes: each filter whose removal alone lets systems or pairs through, in words."""
-        found = []
-        loosened = [(words, self.model_copy(update={name: type(self).model_fields[name].default})) for name, words in _WORDS.items()]
+        """For a selection that nothing passes: the fewest filters whose removal lets something through, in words; every such choice of them."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        changed = [name for name in _WORDS if getattr(self, name) != defaults[name]]
+        for count in range(1, len(changed) + 1):
+            choices = [(names, self.model_copy(update={name: defaults[name] for name in names})) for names in combinations(changed, count)]
+            if found := [(" and ".join(_WORDS[name] for name in names), loose) for names, loose in choices if loose._passes(index)]:
+                return found
+        return []
+
+    def _passes(self, index: Index) -> bool:
+        """Whether there are such pairs, and systems that have any of them."""
         boards = self.chosen(index)
-        if len(boards) > 1:
-            loosened += [(f"{board.label} alone", self.model_copy(update={"boards": (board.key.removesuffix(".oracle"),)})) for board in boards]
-        for words, loose in loosened:
-            boards = loose.chosen(index)
-            if loose != self and any(loose.pairs_of(board).any() for board in boards) and len(loose.lines(index, boards)):
-                found.append((words, loose))
-        return found
+        return any(self.pairs_of(board).any() for board in boards) and len(self.lines(index, boards)) > 0
 
 
 _WORDS = {

@@ -50,8 +50,9 @@ def choose_systems(found: Standing) -> list[int]:
     """At most three; without a choice the best whose loss is known."""
     names = {line: str(index.lines[line]) for line in found.lines.tolist()}
     usual = int(found.lines[np.isfinite(found.loss).argmax()])
-    chosen = st.multiselect("Systems", list(names), [usual], format_func=names.__getitem__, max_selections=_MOST, key="systems", bind="query-params")
-    return chosen or [usual]
+    return st.multiselect(
+        "Systems", list(names), format_func=names.__getitem__, max_selections=_MOST, key="systems", bind="query-params", placeholder=names[usual]
+    ) or [usual]
 
 
 def show_preference(board: Board, lines: list[int]) -> None:

@@ -90,7 +90,7 @@ def show_use(found: Answer) -> None:
     except ClirBenchError:
         use = None
     if use and use.run:
-        st.code(f"{use.install}\n{use.run}", language=None, wrap_lines=True)
+        shell.code(f"{use.install}\n{use.run}")
     else:
         st.info("Its submission does not tell enough to repeat it by one command; its page says what is known.", icon=":material/info:")
 

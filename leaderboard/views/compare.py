@@ -20,8 +20,9 @@ found = shell.chosen_standing()
 index, selection = shell.index(), shell.selection()
 names = {line: str(index.lines[line]) for line in found.lines.tolist()}
 chosen = st.multiselect(
-    "Systems, two to six", list(names), default=list(names)[:2], format_func=names.__getitem__, max_selections=versus.MOST, key="systems", bind="query-params"
-)  # fmt: skip
+    "Systems, two to six", list(names), format_func=names.__getitem__, max_selections=versus.MOST, key="systems", bind="query-params",
+    placeholder=", ".join([*names.values()][:2]),
+) or [*names][:2]  # fmt: skip
 
 
 def compare(lines: list[int]) -> None:
@@ -44,16 +45,14 @@ def compare(lines: list[int]) -> None:
         if len(contest.scopes) > 1:
             shell.show_chart(dots_chart(dots, title), dots_table(dots, title, "data set"), "scores-chart", versus.told(dots, title))
     st.header("In detail", anchor=False)
-    boards = {board.key: i for i, board in enumerate(contest.boards)}
+    boards = {board.key: board for board in contest.boards}
     row = st.columns([2, 3], vertical_alignment="bottom")
-    board, other = 0, 1
-    if len(boards) > 1:
-        board = boards[
-            row[0].segmented_control(
-                "Data set", list(boards), default=next(iter(boards)), format_func=lambda key: shell.board_label(index.boards[key]), required=True, key="board",
-                bind="query-params",
-            )
-        ]  # fmt: skip
+    key = next(iter(boards))
+    if len(boards) > 1:  # the format fails for a data set that is gone, so that the choice falls back to the first
+        key = row[0].segmented_control(
+            "Data set", list(boards), default=key, format_func=lambda which: shell.board_label(boards[which]), required=True, key="board", bind="query-params"
+        )
+    board, other = list(boards).index(key), 1
     if len(lines) > 2:
         other = row[len(boards) > 1].selectbox(
             f"{contest.letter(0)} against", range(1, len(lines)), format_func=contest.names.__getitem__, key="against", bind="query-params"
@@ -80,12 +79,10 @@ def pairs(contest: versus.Contest, board: int, other: int) -> None:
 def highlighted(contest: versus.Contest, board: int, other: int) -> None:
     """Up to four pairs, all systems."""
     shared = versus.pairs_of(contest, board)
-    picked = st.multiselect("Pairs, at most four", shared, default=versus.usual_pairs(contest, board), max_selections=4, key="pair", bind="query-params")
+    usual = versus.usual_pairs(contest, board)
+    picked = st.multiselect("Pairs, at most four", shared, max_selections=4, key="pair", bind="query-params", placeholder=", ".join(usual)) or usual
     dots, title = versus.pair_dots(index, contest, board, picked), f"{contest.measure}, percent, {contest.boards[board].title}"
-    if dots:
-        shell.show_chart(dots_chart(dots, title), dots_table(dots, title, "questions → documents"), "highlighted", versus.told(dots, title))
-    else:
-        st.html('<p class="cb-count">Choose a pair.</p>')
+    shell.show_chart(dots_chart(dots, title), dots_table(dots, title, "questions → documents"), "highlighted", versus.told(dots, title))
 
 
 def ranks(contest: versus.Contest, board: int, other: int) -> None:

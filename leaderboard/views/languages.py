@@ -38,7 +38,7 @@ def choose_system(board: Board) -> int:
     """A system of the data set, the best where none is chosen."""
     on = index.entry_of[board.key]
     names = {line: str(index.lines[line]) for line in found.lines.tolist() if on[line] >= 0}
-    return int(st.selectbox("System", list(names), format_func=names.__getitem__, key="system", bind="query-params", width=480))
+    return shell.choose_system(names, next(iter(names)))
 
 
 def show_all(found: Standing) -> None:

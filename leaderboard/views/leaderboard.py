@@ -5,7 +5,7 @@ from __future__ import annotations
 import shell
 import streamlit as st
 
-from clir_bench.standings.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
+from clir_bench.standings.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table
 from clir_bench.standings.gaps import CHARTED, chart_words, interval_chart, tier_sentences
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.published import published_table
@@ -21,15 +21,13 @@ def show_ranked(found: Standing) -> None:
     known = {key: column.title for key, column in columns_of(found).items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input("Find a system", key="find", bind="query-params", type="search", placeholder="part of a name", width=240)
-        order = st.selectbox("In the order of", ORDERS, key="order", bind="query-params", width=170)
+        order = st.selectbox("In the order of", ORDERS, key="sort", bind="query-params", width=170)
         with st.popover("Columns"):
-            picked = st.multiselect(
-                "Columns", list(known)[4:], list(usual_columns(found))[4:], format_func=known.__getitem__, key="columns", bind="query-params"
-            )
+            picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", bind="query-params", placeholder="the usual ones")
     rows = order_rows(index, found, order, words or "")
     shown, suffix = paged(len(rows.ranked), "page")
     if len(rows.ranked):
-        shell.show_table(board_table(index, found, rows.ranked[shown], picked), f"leaderboard{suffix}")
+        shell.show_table(board_table(index, found, rows.ranked[shown], picked or None), f"leaderboard{suffix}")
     elif words:
         st.info("No system with a rank has all of these words in its name.", icon=":material/search_off:")
     else:

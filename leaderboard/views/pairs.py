@@ -21,7 +21,8 @@ names = {line: str(index.lines[line]) for line in found.lines.tolist()}
 row = st.columns([1.3, 2.2, 2.2], vertical_alignment="bottom")
 shown = row[0].selectbox("Cells show", list(SHOWN), format_func=SHOWN.__getitem__, key="show", bind="query-params")
 if shown != "best":
-    line = row[1].selectbox("System", list(names), format_func=names.__getitem__, key="system", bind="query-params")
+    with row[1]:
+        line = shell.choose_system(names, next(iter(names)))
     second = row[2].selectbox("Second system", [None, *names], format_func=lambda which: names.get(which, "none"), key="second", bind="query-params")
 boards = {board.key: board for board in found.boards}
 row = st.columns([2.2, 2.2, 1.3], vertical_alignment="bottom") if len(boards) > 1 else [st, st]

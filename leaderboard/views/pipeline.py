@@ -31,8 +31,7 @@ def show_system() -> None:
     if not stepped:
         st.info("No system here differs from another by one step.", icon=":material/info:")
         return
-    lengths = [len(ledger(parents, line)) for line in stepped]
-    line = st.selectbox("System", list(stepped), lengths.index(max(lengths)), format_func=stepped.__getitem__, key="system", bind="query-params", width=620)
+    line = shell.choose_system(stepped, max(stepped, key=lambda line: len(ledger(parents, line))))
     if (steps := climb(index, scope, line)) is None:
         st.info("It has no gold ranks for these pairs, so nothing can be compared.", icon=":material/info:")
         return
@@ -70,7 +69,7 @@ def show_pairings(name: str, kinds: tuple[StepKind, ...]) -> None:
             shell.show_table(step_table(index, scope.measure, mine[(page - 1) * _PAGE : page * _PAGE]), f"{kind}-{page}", small=True)
     if not any(kind in steps_of for kind in kinds):
         st.info(f"No two systems here differ by {name} alone. Two runs that do stand here once both are submitted:", icon=":material/info:")
-        st.code("\n".join(COMMANDS[kinds[0]]), language=None)
+        shell.code("\n".join(COMMANDS[kinds[0]]))
 
 
 def show_oracle() -> None:
@@ -93,7 +92,7 @@ def show_translations() -> None:
         "How good translations are (Figure 2 of the paper) is judged apart from retrieval: COMET-Kiwi, perplexity, similarity of source and translation, chrF++ and BLEU",
         "per language and translator. Submissions do not carry it; these commands make it, as a file of its own.",
     )
-    st.code("\n".join(TRANSLATION_COMMANDS), language=None)
+    shell.code("\n".join(TRANSLATION_COMMANDS))
 
 
 shell.head("Pipeline", "What each step of a system gains on the same queries, and what it costs: translation, fine-tuning, the index, re-ranking.")

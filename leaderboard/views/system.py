@@ -83,10 +83,10 @@ def show_costs() -> None:
 def show_how() -> None:
     """The command, the signature, the provenance, the file."""
     use = how_to_use(submission)
-    st.code(f"{use.install}\n{use.run}" if use.run else use.install, language=None, wrap_lines=True)
+    shell.code(f"{use.install}\n{use.run}" if use.run else use.install)
     if not use.run:
         shell.say("Its submission does not tell enough to make a command of.")
-    st.code(submission.system.signature, language=None, wrap_lines=True)
+    shell.code(submission.system.signature)
     st.html(profile.facts_html(profile.provenance_facts(submission, str(index.entries["sha256"].to_numpy()[entry]))))
     path = index.folder / str(index.entries["path"].to_numpy()[entry])
     st.download_button("The submission", path.read_bytes, path.name, "application/json", icon=":material/download:", on_click="ignore")
@@ -108,10 +108,10 @@ def show_history() -> None:
 def show_citation() -> None:
     """How to cite it, and the board."""
     if submission.citation:
-        st.code(submission.citation, language=None, wrap_lines=True)
+        shell.code(submission.citation)
     else:
         shell.say("Its submission does not say how to cite the system.")
-    st.code(shell.bibtex(), language=None, wrap_lines=True)
+    shell.code(shell.bibtex())
 
 
 shell.head("System", "What a system is made of, how it does on each data set, and all that is needed to trust and to repeat its numbers.")
