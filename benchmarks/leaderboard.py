@@ -115,7 +115,7 @@ def time_pages(folder: Path) -> None:
         test.run()
         gc.freeze()
         spent.clear()
-        for _ in range(7):
+        for _ in range(15):
             test.run()
         wrong = f"  {test.exception[0].value}" if test.exception else ""
         report(f"script of /{page}, ms", 1000 * statistics.median(spent), "script CPU, ms", f"  least {1000 * min(spent):.1f}{wrong}")

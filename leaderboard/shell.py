@@ -210,7 +210,7 @@ def nothing(asked: Selection) -> None:
     """The empty state: which filter to relax."""
     st.info("Nothing passes all of these filters together.", icon=":material/filter_alt_off:")
     for words, loose in asked.relaxations(index()):
-        st.html(f'<p class="cb-count">With <a href="{address("leaderboard", loose)}">{words}</a> there are systems.</p>')
+        st.html(f'<p class="cb-count">With <a href="{escape(address("leaderboard", loose))}">{escape(words)}</a> there are systems.</p>')
     st.stop()
 
 

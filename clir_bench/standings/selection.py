@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -126,21 +127,24 @@ class Selection(BaseModel):
         """For a selection that nothing passes: the fewest filters whose removal lets something through, in words; every such choice of them."""
         defaults = {name: field.default for name, field in type(self).model_fields.items()}
         changed = [name for name in _WORDS if getattr(self, name) != defaults[name]]
+        boards = self.chosen(index)
+        alone = [(f"{board.label} alone", self.model_copy(update={"boards": (board.key.removesuffix(".oracle"),)})) for board in boards if len(boards) > 1]
         for count in range(1, len(changed) + 1):
-            choices = [(names, self.model_copy(update={name: defaults[name] for name in names})) for names in combinations(changed, count)]
-            if found := [(" and ".join(_WORDS[name] for name in names), loose) for names, loose in choices if loose._passes(index)]:
+            choices = [(names, {name: defaults[name] for name in names}) for names in combinations(changed, count)]
+            loosened = [(" and ".join(_WORDS[name] for name in names), self.model_copy(update=usual)) for names, usual in choices]
+            if found := [(words, loose) for words, loose in (*loosened, *alone) if loose._passes(index)]:
                 return found
         return []
 
     def _passes(self, index: Index) -> bool:
-        """Whether there are such pairs, and systems that have any of them."""
-        boards = self.chosen(index)
-        return any(self.pairs_of(board).any() for board in boards) and len(self.lines(index, boards)) > 0
+        """Whether there are such pairs, the measure, and systems that have any of them."""
+        boards = tuple(board for board in self.chosen(index) if self.pairs_of(board).any())
+        return bool(boards) and all(self.measure in board.measures for board in boards) and len(self.lines(index, boards)) > 0
 
 
 _WORDS = {
     "boards": "all data sets", "queries": "all query languages", "documents": "all document languages", "script": "any script",
-    "same": "with the pairs of one language", "track": "all tracks", "gigabytes": "any size", "licence": "any licence", "seen": "any training data",
+    "same": "with the pairs of one language", "measure": "the measure R@10", "track": "all tracks", "gigabytes": "any size", "licence": "any licence", "seen": "any training data",
     "trust": "any level of trust",
 }  # fmt: skip
 
