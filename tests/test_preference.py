@@ -185,7 +185,9 @@ def test_the_effect_of_the_documents_language_is_kruskal_and_wallis_epsilon_squa
 def _board(asked: tuple[str, ...], held: tuple[str, ...], ranks: np.ndarray) -> Board:
     """A board of one system: ``ranks`` [asked, held, topics]."""
     pairs, n = tuple(Pair(q, d) for q in asked for d in held), ranks.shape[2]
-    shape = Shape("made", 1, None, pairs, np.full(len(pairs), n, np.int32), None, None, np.tile(np.arange(n, dtype=np.int32), len(pairs)), dict.fromkeys(held, n))
+    shape = Shape(
+        "made", 1, None, pairs, np.full(len(pairs), n, np.int32), None, None, np.tile(np.arange(n, dtype=np.int32), len(pairs)), dict.fromkeys(held, n)
+    )
     hits = (ranks <= 10).sum(2).reshape(1, -1, 1).astype(float)
     rows = np.zeros(1, np.int32)
     return Board("made-v1", shape, rows, ("R@10",), hits, hits, hits, rows, ranks.reshape(1, -1).astype(np.uint8), np.ones(1, bool))
