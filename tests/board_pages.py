@@ -44,7 +44,7 @@ class Html(HTMLParser):
         self._seen: list[str] = []
         self._href: str | None = None
         self._rows: list[list[str]] = []
-        self._caption, self._first_link = "", 0
+        self._caption, self._first_link, self._link_from = "", 0, 0
         self.feed(text)
         self.close()
 
@@ -55,13 +55,13 @@ class Html(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag == "a":
-            self._href = dict(attrs).get("href") or ""
+            self._href, self._link_from = dict(attrs).get("href") or "", len(self._text)
         if tag == "table":
             self._rows, self._caption, self._first_link = [], "", len(self.links)
         if tag == "tr":
             self._rows.append([])
-        if tag in ("caption", "th", "td", "a"):
-            self._text = self._text if tag == "a" else []
+        if tag in ("caption", "th", "td"):
+            self._text = []
 
     def handle_data(self, data: str) -> None:
         if not (self.tags and self.tags[-1][0] == "style"):
@@ -71,7 +71,7 @@ class Html(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         said = " ".join("".join(self._text).split())
         if tag == "a" and self._href is not None:
-            self.links.append((said, self._href))
+            self.links.append((" ".join("".join(self._text[self._link_from :]).split()), self._href))
             self._href = None
         elif tag == "caption":
             self._caption = said

@@ -96,7 +96,7 @@ def _hashes(folder: Path) -> Iterator[tuple[str, str]]:
 def test_there_is_a_page_for_everything(site: Exported, index: Index, outlines: dict[str, Outline]) -> None:
     assert site.pages == len(outlines)
     assert site.bytes == sum(path.stat().st_size for path in site.path.rglob("*") if path.is_file())
-    wanted = {f"systems/{str(line).replace('/', '__')}.html" for line in index.lines} | {f"data/{key}.html" for key in index.boards}
+    wanted = {f"systems/{str(line).replace('/', '~')}.html" for line in index.lines} | {f"data/{key}.html" for key in index.boards}
     assert wanted | {"index.html", "languages.html", "about.html", "languages/sw.html"} <= set(outlines)
 
 
@@ -137,7 +137,7 @@ def test_every_link_is_relative_and_leads_somewhere(site: Exported, outlines: di
 
 
 def test_what_a_submission_says_is_shown_as_it_is(outlines: dict[str, Outline]) -> None:
-    page = outlines["systems/synthetic-00__model-02__odd.html"]
+    page = outlines["systems/synthetic-00~model-02~odd.html"]
     assert HOSTILE in page.text
     assert "A & B" in page.text
 
@@ -145,7 +145,7 @@ def test_what_a_submission_says_is_shown_as_it_is(outlines: dict[str, Outline]) 
 def test_the_first_page_is_the_usual_standing(index: Index, outlines: dict[str, Outline]) -> None:
     found, page = standing(index, Selection()), outlines["index.html"]
     shown = [str(attributes["href"]) for attributes in page.each("a") if "systems/" in str(attributes["href"])]
-    assert shown == [f"./systems/{str(index.lines[line]).replace('/', '__')}.html" for line in found.lines]
+    assert shown == [f"./systems/{str(index.lines[line]).replace('/', '~')}.html" for line in found.lines]
     assert f"n = {found.queries:,} queries" in page.text
     for score in found.score[: found.ranked]:
         assert f"{100 * score:.1f}" in page.text
@@ -187,3 +187,9 @@ def test_the_command_exports_the_bundled_submissions(tmp_path: Path, capfd: pyte
     (tmp_path / "empty").mkdir()
     assert main(["leaderboard", "export", "-q", "--submissions", str(tmp_path / "empty"), "--output", str(tmp_path / "other")]) == 2
     assert "nothing to export" in capfd.readouterr().err
+
+
+def test_two_systems_never_share_a_page() -> None:
+    from clir_bench.standings.site_pages import _file_of
+
+    assert len({_file_of("a/b/c__d"), _file_of("a/b__c/d"), _file_of("a__b/c/d")}) == 3

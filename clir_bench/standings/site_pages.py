@@ -222,7 +222,8 @@ def _still_cell(cell: Cell, up: str) -> Cell:
 
 
 def _file_of(system: str) -> str:
-    return f"systems/{system.replace('/', '__')}.html"
+    """No name holds a ``~``, so two systems never share a file."""
+    return f"systems/{system.replace('/', '~')}.html"
 
 
 def _texts(index: Index, column: str) -> list[object]:
