@@ -79,7 +79,7 @@ def test_a_file_that_is_no_submission_takes_nothing_from_the_others(enter: Enter
     shutil.copytree(REAL, tmp_path / "s")
     (tmp_path / "s" / "broken.json").write_text('{"schema": "<b>"}')
     enter(tmp_path / "s")
-    assert len(html_of(open_page("./leaderboard")).tables[0].rows) == 3
+    assert len(html_of(open_page("./leaderboard")).tables[0].rows) == len([*REAL.glob("*/*/*.json")])
     assert "broken.json" in html_of(open_page("./about")).text
 
 
@@ -375,9 +375,8 @@ def _explained(app: AppTest, asked: Selection) -> None:
 def test_a_link_of_a_selection_sets_the_filters_it_was_made_of(board: Path) -> None:
     rng = random.Random(3)
     for _ in range(12):
-        asked = _any_selection(rng)
-        for page in rng.sample(FILTERED, 2):
-            assert open_page(shell.address(page, asked)).session_state["selection"] == asked, page
+        asked, page = _any_selection(rng), rng.choice(FILTERED)
+        assert open_page(shell.address(page, asked)).session_state["selection"] == asked, page
 
 
 @pytest.mark.parametrize("page", FILTERED)
