@@ -21,15 +21,17 @@ def command_of(submission: Submission) -> str | None:
     """The command line that repeats an evaluation: the one it states, else one made of its stages; None where that is not known.
 
     A stated command is passed on only where it is one ``clir-bench evaluate`` with every word quoted, so that pasting it can do nothing else, and where its
-    options are of this task and these stages: what is pasted as this system must not run another.
+    options are of this task and these stages: what is pasted as this system must not run another, nor overwrite what is there.
     """
     stated = submission.provenance.command
     try:
         words = shlex.split(stated)
     except ValueError:
         words = []
-    if words[:2] == ["clir-bench", "evaluate"] and words[-1] != "..." and shlex.join(words) == stated and _is_of(words[2:], submission):
-        return stated
+    quoted = shlex.join(words) == stated
+    words = [word for word in words if word != "--overwrite"]
+    if words[:2] == ["clir-bench", "evaluate"] and words[-1] != "..." and quoted and _is_of(words[2:], submission):
+        return shlex.join(words)
     task, system = submission.task, submission.system
     rebuilt = _system(system.stages, system.variant.split("-"))
     if rebuilt is None or not (known_task(task.name) or task.name.startswith("mteb:")):
@@ -51,7 +53,7 @@ def _is_of(options: Sequence[str], submission: Submission) -> bool:
     except (ValueError, ModelError):
         return False
     tasks = o.task or []
-    elsewhere = o.name or o.save_run or o.overwrite or any("://" in word for word in options)  # a model under another's name, a file, somebody's server
+    elsewhere = o.name or o.save_run or any("://" in word for word in options)  # a model under another's name, a file, somebody's server
     defined = all(known_task(name) or name.startswith("mteb:") for name in tasks)
     return submission.task.name in tasks and defined and not elsewhere and _asked(o, asked) == _recorded(submission, o)
 
