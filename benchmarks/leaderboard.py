@@ -182,7 +182,7 @@ def served(folder: Path) -> Iterator[str]:
 
 def time_export(folder: Path) -> None:
     """The static site."""
-    from clir_bench.standings.site import export_site
+    from clir_bench.site.export import export_site
 
     index = open_index(folder, build=True)
     with tempfile.TemporaryDirectory() as place:

@@ -57,8 +57,8 @@ def _serve(o: argparse.Namespace) -> int:
 
 
 def _export(o: argparse.Namespace) -> int:
+    from clir_bench.site.export import export_site
     from clir_bench.standings import open_index
-    from clir_bench.standings.site import export_site
 
     _built(o)
     written = export_site(open_index(Path(o.submissions)), Path(o.output), show=not o.quiet)

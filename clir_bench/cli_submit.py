@@ -141,7 +141,7 @@ def _as_record(entry: Entry) -> dict[str, object]:
 
 
 def _landing(entry: Entry) -> str:
-    from clir_bench.standings.landing import landing_words
+    from clir_bench.exhibits.landing import landing_words
 
     at, s = entry.landing, entry.submission
     where = f"rank {at.rank} of {at.of} complete ones" if at.rank else f"no rank: {at.why}"

@@ -14,9 +14,9 @@ from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.copies import Likeness, Other, find_copies, models_of, ranks_of
 from clir_bench.errors import ClirBenchError
 from clir_bench.events import LOG
+from clir_bench.exhibits.landing import landing_words
 from clir_bench.layout import FOLDER as LAYOUTS
 from clir_bench.layout import layout_path, read_layout
-from clir_bench.standings.landing import landing_words
 from clir_bench.standings.shapes import board_key
 from clir_bench.submit import Entry, prepare
 

@@ -18,10 +18,10 @@ from clir_bench.contamination import Contamination, states
 from clir_bench.copies import Likeness, Other, Ranks, find_copies, models_of
 from clir_bench.errors import SubmissionError
 from clir_bench.events import LOG, Event, append_event, changed, read_events, sha256_of
+from clir_bench.exhibits.landing import Landing, land
 from clir_bench.layout import Layout, find_layout, layout_beside, layout_path, write_layout
 from clir_bench.records import Correction, Stage
 from clir_bench.standings import Board, Index, open_index
-from clir_bench.standings.landing import Landing, land
 from clir_bench.standings.shapes import board_key, member
 from clir_bench.strict import problems_in
 from clir_bench.submission import DEEPER, Submission, path_of, read_submission, to_json, write_submission

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from clir_bench.errors import ClirBenchError
-from clir_bench.standings import api
+from clir_bench.site import api
 from clir_bench.standings.index import Index
 
 _METHODS = ["GET", "OPTIONS"]

@@ -14,12 +14,12 @@ from streamlit.navigation.page import StreamlitPage
 
 from clir_bench import languages
 from clir_bench.errors import ClirBenchError
+from clir_bench.exhibits.tables import STYLE, Table
+from clir_bench.site.citation import bibtex
 from clir_bench.standings.build import FOLDER, current, index_home
-from clir_bench.standings.citation import bibtex
 from clir_bench.standings.index import Board, Index, open_index
 from clir_bench.standings.overview import Standing, standing
 from clir_bench.standings.selection import LEVELS, SEEN, Selection
-from clir_bench.standings.tables import STYLE, Table
 
 _VIEWS = (
     ("choose", "Choose"), ("leaderboard", "Leaderboard"), ("pairs", "Pairs"), ("compare", "Compare"), ("bias", "Bias"), ("pipeline", "Pipeline"),

@@ -13,13 +13,13 @@ from scipy.stats import norm
 
 from clir_bench import languages, resources
 from clir_bench.collection import Pair
+from clir_bench.exhibits.answer import SHOWN, Answer, answer, answer_table, effects_table, headline, sentences, settled
+from clir_bench.exhibits.gaps import comparisons, gap
+from clir_bench.exhibits.nearby import nearby_table, nearest
+from clir_bench.exhibits.tables import Interval, Link
+from clir_bench.exhibits.use import how_to_use
 from clir_bench.standings import Index, Selection, open_index
-from clir_bench.standings.answer import SHOWN, Answer, answer, answer_table, effects_table, headline, sentences, settled
-from clir_bench.standings.gaps import comparisons, gap
 from clir_bench.standings.index import Line
-from clir_bench.standings.nearby import nearby_table, nearest
-from clir_bench.standings.tables import Interval, Link
-from clir_bench.standings.use import how_to_use
 from clir_bench.submission import Submission
 
 AR_RU = Selection(queries=("ar",), documents=("ru",))

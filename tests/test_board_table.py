@@ -11,14 +11,14 @@ from generated_board import BOARDS, files, generated_index
 
 from clir_bench import resources
 from clir_bench.claims import MACRO
+from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
+from clir_bench.exhibits.gaps import chart_words, comparisons, detectable, gap, interval_chart, tier_sentences
+from clir_bench.exhibits.published import published_table
+from clir_bench.exhibits.tables import Interval, Link, Table
 from clir_bench.standings import Index, Selection, Standing, open_index, standing
-from clir_bench.standings.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
 from clir_bench.standings.costs import pace, query_ms
-from clir_bench.standings.gaps import chart_words, comparisons, detectable, gap, interval_chart, tier_sentences
 from clir_bench.standings.index import Line
 from clir_bench.standings.overview import Evidence, evidence
-from clir_bench.standings.published import published_table
-from clir_bench.standings.tables import Interval, Link, Table
 from clir_bench.submission import Submission
 
 EACH_QUERY = ("translate_queries", "encode_queries", "search", "fuse")

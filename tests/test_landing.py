@@ -11,10 +11,10 @@ import pytest
 from _submissions import generate
 
 from clir_bench.errors import SubmissionError
+from clir_bench.exhibits.landing import Landing, land, landing_words
+from clir_bench.exhibits.ledger import Scope, climb
+from clir_bench.exhibits.preview import measures_table, pairs_map
 from clir_bench.standings import Index, Selection, open_index, standing
-from clir_bench.standings.landing import Landing, land, landing_words
-from clir_bench.standings.ledger import Scope, climb
-from clir_bench.standings.preview import measures_table, pairs_map
 from clir_bench.submission import Submission, parse_submission, read_submission, to_json
 from clir_bench.submit import enter
 

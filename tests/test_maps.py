@@ -17,12 +17,12 @@ from streamlit.testing.v1 import AppTest
 from clir_bench import languages, resources
 from clir_bench.collection import Pair
 from clir_bench.compare import compare
+from clir_bench.exhibits.maps import Cells, Map, cells, directions, extremes, map_table, ordered
+from clir_bench.exhibits.pair_views import SHOWN, best_systems, one_system
+from clir_bench.exhibits.tables import Column, Interval, Marked, Table
 from clir_bench.standings.index import Board, Index, open_index
-from clir_bench.standings.maps import Cells, Map, cells, directions, extremes, map_table, ordered
-from clir_bench.standings.pair_views import SHOWN, best_systems, one_system
 from clir_bench.standings.paired import compared, position, winners
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.tables import Column, Interval, Marked, Table
 from clir_bench.submission import Submission
 
 PLAIN, TUNED, RERANKED = (f"synthetic-00/{name}" for name in ("model-00/native", "model-00-tuned/native", "model-00/native-rerank-small_870f05"))

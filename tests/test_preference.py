@@ -13,15 +13,15 @@ from scipy.stats import binomtest, kruskal, spearmanr
 
 from clir_bench import bias, languages
 from clir_bench.collection import Pair
+from clir_bench.exhibits import bias_charts as charts
+from clir_bench.exhibits import bias_tables as tables
+from clir_bench.exhibits.tables import Interval, Marked
 from clir_bench.layout import find_layout
 from clir_bench.measures import NOT_FOUND
 from clir_bench.standings import Board, Index, Selection, fairness, open_index, standing
-from clir_bench.standings import bias_charts as charts
-from clir_bench.standings import bias_tables as tables
 from clir_bench.standings.overview import lifts
 from clir_bench.standings.preference import Profile, depths, golds, profile, recall_measure, recalls
 from clir_bench.standings.shapes import Shape
-from clir_bench.standings.tables import Interval, Marked
 from clir_bench.submission import Submission, read_submission
 
 

@@ -14,10 +14,11 @@ from streamlit.testing.v1 import AppTest
 
 from clir_bench import resources
 from clir_bench.events import LOG, append_event, sha256_of
+from clir_bench.exhibits import profile
+from clir_bench.exhibits.reference import SECTIONS, boards_table
+from clir_bench.exhibits.tables import Interval
 from clir_bench.records import ModelReference, TranslateStage
-from clir_bench.standings import Index, Selection, open_index, profile, standing
-from clir_bench.standings.reference import SECTIONS, boards_table
-from clir_bench.standings.tables import Interval
+from clir_bench.standings import Index, Selection, open_index, standing
 from clir_bench.submission import Submission, read_submission, to_json
 
 HOSTILE = "<script>alert(1)</script> **bold** [x](javascript:alert(1))"

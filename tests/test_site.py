@@ -17,8 +17,8 @@ from _submissions import generate
 
 from clir_bench.cli import main
 from clir_bench.errors import ClirBenchError
+from clir_bench.site.export import Exported, export_site
 from clir_bench.standings import Index, Selection, open_index, standing
-from clir_bench.standings.site import Exported, export_site
 from clir_bench.submission import path_of, read_submission, write_submission
 
 ROOT = Path(__file__).parent.parent / "submissions"
@@ -190,6 +190,6 @@ def test_the_command_exports_the_bundled_submissions(tmp_path: Path, capfd: pyte
 
 
 def test_two_systems_never_share_a_page() -> None:
-    from clir_bench.standings.site_pages import _file_of
+    from clir_bench.site.pages import _file_of
 
     assert len({_file_of("a/b/c__d"), _file_of("a/b__c/d"), _file_of("a__b/c/d")}) == 3

@@ -13,11 +13,12 @@ from scipy.stats import norm, spearmanr, ttest_rel
 from clir_bench import languages
 from clir_bench.claims import FOLDER
 from clir_bench.collection import Pair
-from clir_bench.standings import Board, Index, Selection, open_index, standing, tongues
-from clir_bench.standings.distance import WAYS, correlate, distance_table, elsewhere_table, ways_table
+from clir_bench.exhibits import tongues
+from clir_bench.exhibits.distance import WAYS, correlate, distance_table, elsewhere_table, ways_table
+from clir_bench.exhibits.tables import Interval, Link
+from clir_bench.standings import Board, Index, Selection, open_index, standing
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.shapes import Shape
-from clir_bench.standings.tables import Interval, Link
 from clir_bench.submission import Submission, read_submission
 from clir_bench.typology import FEATURES, similarity
 

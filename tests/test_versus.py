@@ -17,15 +17,10 @@ from streamlit.testing.v1 import AppTest
 from clir_bench import resources
 from clir_bench import significance as sig
 from clir_bench.compare import compare
-from clir_bench.layout import find_layout
-from clir_bench.measures import GoldRanks, unranked
-from clir_bench.sources import sample
-from clir_bench.standings.dots import dots_chart, dots_table
-from clir_bench.standings.index import Index, open_index
-from clir_bench.standings.selection import Selection
-from clir_bench.standings.solved import BINS, only_table, rank_table, solved_table
-from clir_bench.standings.tables import Marked
-from clir_bench.standings.versus import (
+from clir_bench.exhibits.dots import dots_chart, dots_table
+from clir_bench.exhibits.solved import BINS, only_table, rank_table, solved_table
+from clir_bench.exhibits.tables import Marked
+from clir_bench.exhibits.versus import (
     Contest,
     contest,
     difference_dots,
@@ -38,6 +33,11 @@ from clir_bench.standings.versus import (
     verdict,
     wins_table,
 )
+from clir_bench.layout import find_layout
+from clir_bench.measures import GoldRanks, unranked
+from clir_bench.sources import sample
+from clir_bench.standings.index import Index, open_index
+from clir_bench.standings.selection import Selection
 from clir_bench.submission import Submission
 
 PLAIN, TUNED, ENGLISH, TWIN = (

@@ -8,11 +8,12 @@ import shell
 import streamlit as st
 
 from clir_bench.errors import ClirBenchError
-from clir_bench.standings import api, profile
-from clir_bench.standings.cells import all_printed, publications
+from clir_bench.exhibits import profile
+from clir_bench.exhibits.cells import all_printed, publications
+from clir_bench.exhibits.reference import SECTIONS, boards_table
+from clir_bench.exhibits.tables import Column, Table
+from clir_bench.site import api
 from clir_bench.standings.memory import remembered
-from clir_bench.standings.reference import SECTIONS, boards_table
-from clir_bench.standings.tables import Column, Table
 
 _NEWEST = 50
 

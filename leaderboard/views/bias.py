@@ -6,8 +6,8 @@ import numpy as np
 import shell
 import streamlit as st
 
-from clir_bench.standings import bias_charts as charts
-from clir_bench.standings import bias_tables as tables
+from clir_bench.exhibits import bias_charts as charts
+from clir_bench.exhibits import bias_tables as tables
 from clir_bench.standings.index import Board
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.preference import WHERE, depths, golds, recall_measure

@@ -8,10 +8,10 @@ import shell
 import streamlit as st
 
 from clir_bench.errors import ClirBenchError
-from clir_bench.standings.answer import Answer, answer, answer_table, effects_table, headline, sentences, settled
-from clir_bench.standings.nearby import nearby_table
+from clir_bench.exhibits.answer import Answer, answer, answer_table, effects_table, headline, sentences, settled
+from clir_bench.exhibits.nearby import nearby_table
+from clir_bench.exhibits.use import use_of
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.use import use_of
 
 _TRACKS = ("all", "retrieval", "rerank")
 

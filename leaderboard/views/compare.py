@@ -9,8 +9,8 @@ import shell
 import streamlit as st
 
 from clir_bench.errors import ClirBenchError
-from clir_bench.standings import maps, solved, versus
-from clir_bench.standings.dots import dots_chart, dots_table
+from clir_bench.exhibits import maps, solved, versus
+from clir_bench.exhibits.dots import dots_chart, dots_table
 
 ROWS = 25  # a page of the queries
 TABS = ("Pairs of languages", "Highlighted pairs", "Gold ranks", "Queries only one solves")

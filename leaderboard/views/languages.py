@@ -7,9 +7,9 @@ import shell
 import streamlit as st
 
 from clir_bench import languages
-from clir_bench.standings import tongues
-from clir_bench.standings.board_table import board_table
-from clir_bench.standings.distance import distance_table, elsewhere_table, ways_table
+from clir_bench.exhibits import tongues
+from clir_bench.exhibits.board_table import board_table
+from clir_bench.exhibits.distance import distance_table, elsewhere_table, ways_table
 from clir_bench.standings.index import Board
 from clir_bench.standings.overview import Standing, standing
 

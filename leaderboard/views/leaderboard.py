@@ -5,11 +5,11 @@ from __future__ import annotations
 import shell
 import streamlit as st
 
-from clir_bench.standings.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table
-from clir_bench.standings.gaps import CHARTED, chart_words, interval_chart, tier_sentences
+from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table
+from clir_bench.exhibits.gaps import CHARTED, chart_words, interval_chart, tier_sentences
+from clir_bench.exhibits.published import published_table
+from clir_bench.exhibits.tables import Table
 from clir_bench.standings.overview import Standing
-from clir_bench.standings.published import published_table
-from clir_bench.standings.tables import Table
 
 _PAGE = 50  # systems
 

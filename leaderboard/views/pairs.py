@@ -8,8 +8,8 @@ from html import escape
 import shell
 import streamlit as st
 
-from clir_bench.standings import maps
-from clir_bench.standings.pair_views import SHOWN, best_systems, one_system
+from clir_bench.exhibits import maps
+from clir_bench.exhibits.pair_views import SHOWN, best_systems, one_system
 
 ROWS = 50  # a page of the table
 

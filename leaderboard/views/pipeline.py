@@ -7,12 +7,12 @@ from dataclasses import replace
 import shell
 import streamlit as st
 
+from clir_bench.exhibits.cells import first_measure, printed
+from clir_bench.exhibits.ledger import Scope, climb, ledger_table, line_parents, waterfall
+from clir_bench.exhibits.steps import COMMANDS, KINDS, TRANSLATION_COMMANDS, Pairing, oracle_table, pairings, step_table, summary_table, translation_table
+from clir_bench.exhibits.tables import Table
 from clir_bench.lineage import StepKind, ledger
-from clir_bench.standings.cells import first_measure, printed
-from clir_bench.standings.ledger import Scope, climb, ledger_table, line_parents, waterfall
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.steps import COMMANDS, KINDS, TRANSLATION_COMMANDS, Pairing, oracle_table, pairings, step_table, summary_table, translation_table
-from clir_bench.standings.tables import Table
 
 _PAGE = 50
 _TABS: dict[str, tuple[str, tuple[StepKind, ...]]] = {

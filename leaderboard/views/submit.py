@@ -11,8 +11,8 @@ import streamlit as st
 
 from clir_bench import submit
 from clir_bench.errors import ClirBenchError
-from clir_bench.standings import preview, profile
-from clir_bench.standings.landing import landing_words
+from clir_bench.exhibits import preview, profile
+from clir_bench.exhibits.landing import landing_words
 from clir_bench.submission import parse_submission
 
 _STYLE = """

@@ -9,12 +9,12 @@ import shell
 import streamlit as st
 
 from clir_bench.errors import ClirBenchError
-from clir_bench.standings import maps, profile
-from clir_bench.standings.ledger import Scope, chain_of, climb, ledger_table, waterfall
+from clir_bench.exhibits import maps, profile
+from clir_bench.exhibits.ledger import Scope, chain_of, climb, ledger_table, waterfall
+from clir_bench.exhibits.pair_views import one_system
+from clir_bench.exhibits.use import how_to_use
 from clir_bench.standings.memory import remembered
-from clir_bench.standings.pair_views import one_system
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.use import how_to_use
 
 
 def choose_system() -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from clir_bench.site.export import export_site
 from clir_bench.standings import open_index
-from clir_bench.standings.site import export_site
 
 from .conftest import BY_COLOUR, Visit
 

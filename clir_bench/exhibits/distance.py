@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from clir_bench.claims import ClaimRow
-from clir_bench.standings.board_table import system_address
+from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.published import claim_rows
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.paired import position
-from clir_bench.standings.published import claim_rows
-from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
 from clir_bench.typology import FEATURES, Correlation, Feature, Fill, correlation
 
 SHOWN = 10

@@ -11,22 +11,22 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from clir_bench import languages
+from clir_bench.exhibits import profile, tongues
+from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, order_rows, system_address, unranked_table, usual_columns
+from clir_bench.exhibits.gaps import tier_sentences
+from clir_bench.exhibits.ledger import chain_of
+from clir_bench.exhibits.maps import Map, asked, cells, map_table, short
+from clir_bench.exhibits.pair_views import best_systems
+from clir_bench.exhibits.published import claim_rows, published_table
+from clir_bench.exhibits.tables import Cell, Column, Link, Table
 from clir_bench.records import TimingRecord
-from clir_bench.standings import profile, tongues
-from clir_bench.standings.api import FILES
-from clir_bench.standings.board_table import SEEN_WORDS, board_table, order_rows, system_address, unranked_table, usual_columns
-from clir_bench.standings.citation import bibtex
-from clir_bench.standings.gaps import tier_sentences
+from clir_bench.site.api import FILES
+from clir_bench.site.citation import bibtex
+from clir_bench.site.frame import Page, code, heading, listed, sentences, side_by_side, up_from
 from clir_bench.standings.index import Board, Index
-from clir_bench.standings.ledger import chain_of
-from clir_bench.standings.maps import Map, asked, cells, map_table, short
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing, standing
-from clir_bench.standings.pair_views import best_systems
-from clir_bench.standings.published import claim_rows, published_table
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.site_frame import Page, code, heading, listed, sentences, side_by_side, up_from
-from clir_bench.standings.tables import Cell, Column, Link, Table
 
 _BEST = 20  # systems on the page of a language
 _TOLD = (

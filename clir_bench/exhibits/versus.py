@@ -14,14 +14,14 @@ import numpy.typing as npt
 from clir_bench import languages
 from clir_bench import significance as sig
 from clir_bench.compare import FLIPS, LEVEL
-from clir_bench.standings import maps
-from clir_bench.standings.dots import Dot
+from clir_bench.exhibits import maps
+from clir_bench.exhibits.dots import Dot
+from clir_bench.exhibits.tables import Cell, Column, Interval, Marked, Table
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools, Gaps, Ints, compared, has, position
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.tables import Cell, Column, Interval, Marked, Table
 
 MOST = 6
 """Systems that are compared at once."""

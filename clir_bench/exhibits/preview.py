@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clir_bench import languages
-from clir_bench.standings.tables import Column, Table, grid
+from clir_bench.exhibits.tables import Column, Table, grid
 from clir_bench.submission import Submission
 
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clir_bench.exhibits.ledger import chain_of
 from clir_bench.lineage import parent_of
 from clir_bench.measures import macro_mean
 from clir_bench.significance import TopicSums, pairwise_p, percentile_interval, rank_intervals, resampled_scores, tiers, topic_sums
 from clir_bench.standings.index import Board, Floats, Index, Line
-from clir_bench.standings.ledger import chain_of
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools
 from clir_bench.standings.shapes import board_key, member

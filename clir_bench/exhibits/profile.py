@@ -10,14 +10,14 @@ import numpy as np
 
 from clir_bench.errors import SubmissionError
 from clir_bench.events import LOG, Event, read_events
+from clir_bench.exhibits.board_table import licence_words, rank_words, system_address, worst_words
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.lineage import Chain, stage_texts
 from clir_bench.records import TimingRecord
-from clir_bench.standings.board_table import licence_words, rank_words, system_address, worst_words
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import standing
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
 from clir_bench.submission import Submission
 from clir_bench.trust import Assessment, Trust, trust_of
 

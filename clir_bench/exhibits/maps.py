@@ -12,9 +12,9 @@ import numpy as np
 
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
+from clir_bench.exhibits.tables import Cell, Column, Interval, Kind, Marked, Table
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.paired import Bools, Gaps, position
-from clir_bench.standings.tables import Cell, Column, Interval, Kind, Marked, Table
 
 Order = Literal["family", "script", "score", "alphabet"]
 ORDERS: tuple[Order, ...] = get_args(Order)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from clir_bench.claims import FOLDER, MACRO, ClaimRow, claim_frame, load_claims
+from clir_bench.exhibits.tables import Column, Link, Table
 from clir_bench.standings.index import Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
-from clir_bench.standings.tables import Column, Link, Table
 
 
 def claim_rows(index: Index) -> tuple[ClaimRow, ...]:

@@ -11,16 +11,16 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from clir_bench.collection import IntArray
+from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.tables import Column, Interval, Link, Table
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
 from clir_bench.significance import TopicSums, join, pairwise_p, percentile_interval, resampled_scores, topic_sums
-from clir_bench.standings.board_table import system_address
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Board, Floats, Index, Line
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools, has, position
-from clir_bench.standings.tables import Column, Interval, Link, Table
 
 ONCE = ("translate_documents", "encode_documents", "build_index")
 """What is done once for a pool, whatever is asked of it."""

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from clir_bench.exhibits.board_table import Rows, board_table, system_address
+from clir_bench.exhibits.gaps import comparisons, detectable, gap
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.significance import more_queries
-from clir_bench.standings.board_table import Rows, board_table, system_address
 from clir_bench.standings.costs import Pace, pace
-from clir_bench.standings.gaps import comparisons, detectable, gap
 from clir_bench.standings.index import Index, Line
 from clir_bench.standings.memory import column, remembered
 from clir_bench.standings.overview import Standing, standing
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
 
 SHOWN = 20
 """Members of a tie that are listed; the leaderboard has them all."""

@@ -6,12 +6,12 @@ from functools import partial
 
 from clir_bench import claims as published
 from clir_bench.claims import BM25, Cell, Claims
+from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.tables import Cell as Shown
+from clir_bench.exhibits.tables import Column, Link, Table
 from clir_bench.paper import match
-from clir_bench.standings.board_table import system_address
 from clir_bench.standings.index import Index, Line
 from clir_bench.standings.memory import remembered
-from clir_bench.standings.tables import Cell as Shown
-from clir_bench.standings.tables import Column, Link, Table
 from clir_bench.submission import Submission
 
 _OURS_BM25 = "clir-bench/bm25"

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.claims import load_claims
 from clir_bench.errors import ClirBenchError
+from clir_bench.exhibits.profile import events
 from clir_bench.progress import bar
-from clir_bench.standings import api_records, site_pages
-from clir_bench.standings.api import FILES
+from clir_bench.site import api_records
+from clir_bench.site import pages as site_pages
+from clir_bench.site.api import FILES
+from clir_bench.site.frame import document
 from clir_bench.standings.index import Index
-from clir_bench.standings.profile import events
-from clir_bench.standings.site_frame import document
 
 MARK = "site.json"
 """The file that says that a folder is an export: only such a folder is replaced."""

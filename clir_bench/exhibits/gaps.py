@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clir_bench.exhibits.board_table import Rows, board_table, over_words
+from clir_bench.exhibits.tables import Table
 from clir_bench.significance import detectable_difference, percentile_interval
-from clir_bench.standings.board_table import Rows, board_table, over_words
 from clir_bench.standings.index import Index
 from clir_bench.standings.overview import Evidence, Standing, evidence
-from clir_bench.standings.tables import Table
 
 CHARTED = 20
 """Systems in the chart."""

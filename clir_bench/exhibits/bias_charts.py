@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from clir_bench.standings.bias_tables import Rate
+from clir_bench.exhibits.bias_tables import Rate
 from clir_bench.standings.index import Floats, Index
 from clir_bench.standings.overview import Standing
 

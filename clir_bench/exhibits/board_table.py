@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench.contamination import ORDER, State
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Floats, Index, Line
 from clir_bench.standings.memory import column
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.selection import LEVELS
-from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
 
 Rows = npt.NDArray[np.intp]
 """Places in a standing."""

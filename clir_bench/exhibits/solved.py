@@ -9,15 +9,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from clir_bench.collection import IntArray
+from clir_bench.exhibits.maps import short
+from clir_bench.exhibits.tables import Cell, Column, Table
+from clir_bench.exhibits.versus import Contest
 from clir_bench.layout import Layout, find_layout
 from clir_bench.measures import unranked
 from clir_bench.sources import is_at_hand, open_task
 from clir_bench.standings.index import Board, Index
-from clir_bench.standings.maps import short
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.paired import Bools
-from clir_bench.standings.tables import Cell, Column, Table
-from clir_bench.standings.versus import Contest
 from clir_bench.submission import DEEPER
 
 BINS = (1, 2, 4, 8, 16, 32, 64, 101)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clir_bench.standings.tables import Column, Kind, Table
+from clir_bench.exhibits.tables import Column, Kind, Table
 
 Spec = dict[str, object]
 

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench import languages
-from clir_bench.standings.board_table import system_address
+from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Marked, Table
 from clir_bench.standings.fairness import Bools, Consistency, Effect, consistency, disparity, language_effects
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.paired import position
 from clir_bench.standings.preference import UNKNOWN, WHERE, Gold, Recalls, profile, recall_measure, recalls
-from clir_bench.standings.tables import Cell, Column, Interval, Link, Marked, Table
 
 UNSURE = "°"
 """The mark of a share that cannot be told from the pool's."""

@@ -14,11 +14,11 @@ from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.claims import load_claims
 from clir_bench.collection import Pair
 from clir_bench.errors import ClirBenchError
-from clir_bench.standings import api_records as records
+from clir_bench.exhibits.profile import events
+from clir_bench.site import api_records as records
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import standing
-from clir_bench.standings.profile import events
 from clir_bench.standings.selection import MeasureName, Names, Selection
 from clir_bench.strict import problems_in
 

@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from clir_bench.collection import IntArray
+from clir_bench.exhibits.maps import Cells, Map, Order, asked, cells, difference_map, directions, extremes, map_table, rows_table, shades, short
+from clir_bench.exhibits.tables import Cell, Column, Table
 from clir_bench.measures import parse_measure
 from clir_bench.standings.index import Board, Floats, Index
-from clir_bench.standings.maps import Cells, Map, Order, asked, cells, difference_map, directions, extremes, map_table, rows_table, shades, short
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.paired import Bools, compared, position, positions, winners
-from clir_bench.standings.tables import Cell, Column, Table
 
 Shown = Literal["value", "difference", "best", "own", "loss", "width", "n"]
 SHOWN: dict[Shown, str] = {

@@ -7,7 +7,7 @@ from html import escape
 from typing import NamedTuple
 from urllib.parse import quote
 
-from clir_bench.standings import maps, profile, tables
+from clir_bench.exhibits import maps, profile, tables
 
 MENU = (("index.html", "Leaderboard"), ("languages.html", "Languages"), ("about.html", "About"))
 _ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h1v1H0z" fill="#1f5f99"/><path d="M1 0h1v1H1zM0 1h1v1H0z" fill="#74b0da"/><path d="M1 1h1v1H1z" fill="#114a80"/></svg>'

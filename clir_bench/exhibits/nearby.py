@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from clir_bench import languages
 from clir_bench.collection import Pair
-from clir_bench.standings.answer import answer, settled
+from clir_bench.exhibits.answer import answer, settled
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.standings.index import Index
 from clir_bench.standings.selection import Selection
-from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
 
 
 class Near(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from clir_bench.exhibits.tables import Column, Table
 from clir_bench.standings.index import Index
-from clir_bench.standings.tables import Column, Table
 
 
 class Section(NamedTuple):

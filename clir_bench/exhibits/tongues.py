@@ -10,14 +10,14 @@ from scipy.special import ndtr, ndtri
 
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
-from clir_bench.standings.board_table import system_address
+from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.paired import position
 from clir_bench.standings.preference import recall_measure
-from clir_bench.standings.tables import Cell, Column, Interval, Link, Table
 
 Side = Literal["query", "document"]
 SIDES: tuple[Side, ...] = get_args(Side)
