@@ -14,7 +14,7 @@ from clir_bench.contamination import ORDER, State
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Floats, Index, Line
-from clir_bench.standings.memory import column
+from clir_bench.standings.memory import column, remembered
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.selection import LEVELS
 
@@ -70,19 +70,24 @@ def system_address(line: Line) -> str:
 
 
 def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[str] | None = None, address: Callable[[Line], str] = system_address) -> Table:
-    """The table of these places of a standing; ``columns`` are keys of ``columns_of``, in whose order they stand, the usual ones where none are named."""
+    """The table of these places of a standing; ``columns`` are keys of ``columns_of``, in whose order they stand, the usual ones where none are named.
+
+    Kept in the index's memory.
+    """
     known = columns_of(standing)
     chosen = usual_columns(standing) if columns is None else columns
-    shown = [column for key, column in known.items() if key in chosen or key in _ALWAYS]
-    view = _View(index, standing, address)
-    cells = tuple(tuple(view.cell(column.key, int(row)) for column in shown) for row in rows)
-    return Table(f"{standing.selection.measure}, {over_words(standing)}", tuple(shown), cells, _note(index, standing, rows, shown))
+    shown = tuple(column for key, column in known.items() if key in chosen or key in _ALWAYS)
+
+    def make() -> Table:
+        title = f"{standing.selection.measure}, {over_words(standing)}"
+        return Table(title, shown, _cells(index, standing, rows, shown, address), _note(index, standing, rows, shown))
+
+    return remembered(index, ("board table", standing.selection, rows.tobytes(), shown, address), make)
 
 
 def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callable[[Line], str] = system_address) -> Table:
-    """Systems without a rank, and why they have none."""
-    keys = ("system", "why", "pairs", *(board.key for board in standing.boards), "trust", "date")
-    view, measure = _View(index, standing, address), standing.selection.measure
+    """Systems without a rank, and why they have none. Kept in the index's memory."""
+    keys, measure = ("trust", "date"), standing.selection.measure
     columns = (
         Column("system", "System", "link"),
         Column("why", "Why it has no rank"),
@@ -90,9 +95,16 @@ def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callab
         *(Column(board.key, f"{measure}, {board.label}", "percent", "mean over the chosen pairs; only where all are there") for board in standing.boards),
         *(column for column in _TAIL if column.key in keys),
     )
-    return Table(
-        f"Without a rank: {measure}, {over_words(standing)}", columns, tuple(tuple(view.cell(column.key, int(row)) for column in columns) for row in rows)
-    )
+
+    def make() -> Table:
+        return Table(f"Without a rank: {measure}, {over_words(standing)}", columns, _cells(index, standing, rows, columns, address))
+
+    return remembered(index, ("unranked table", standing.selection, rows.tobytes(), address), make)
+
+
+def _cells(index: Index, standing: Standing, rows: Rows, columns: Sequence[Column], address: Callable[[Line], str]) -> tuple[tuple[Cell, ...], ...]:
+    view = _View(index, standing, address)
+    return tuple(tuple(view.cell(column.key, int(row)) for column in columns) for row in rows)
 
 
 def over_words(standing: Standing) -> str:

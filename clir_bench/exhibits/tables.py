@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Literal, NamedTuple
 
@@ -99,7 +100,16 @@ class Table:
         )
 
     def html(self, *, small: bool = False) -> str:
-        """A table with caption, scopes and units; classes as in ``STYLE``."""
+        """A table with caption, scopes and units; classes as in ``STYLE``. Made once: tables that are kept are shown again at every click."""
+        if small not in self._written:
+            self._written[small] = self._html(small)
+        return self._written[small]
+
+    @cached_property
+    def _written(self) -> dict[bool, str]:
+        return {}
+
+    def _html(self, small: bool) -> str:
         scale = _scale(self)
         head = "".join(f'<th scope="col" class="{_side(column)}"{_title(column)}>{escape(column.title)}</th>' for column in self.columns)
         body = "".join(

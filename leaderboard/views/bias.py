@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 import numpy as np
 import shell
 import streamlit as st
@@ -9,9 +13,11 @@ import streamlit as st
 from clir_bench.exhibits import bias_charts as charts
 from clir_bench.exhibits import bias_tables as tables
 from clir_bench.standings.index import Board
+from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.preference import WHERE, depths, golds, recall_measure
 
+T = TypeVar("T")
 _MOST = 3  # systems beside each other
 _PAGE = 50
 _MEANINGS = """
@@ -55,6 +61,11 @@ def choose_systems(found: Standing) -> list[int]:
     ) or [usual]
 
 
+def kept(kind: str, make: Callable[[], T], *asked: object) -> T:
+    """What is shown of a standing, made once and shown again at every click."""
+    return remembered(index, (f"bias: {kind}", found.selection, *asked), make)
+
+
 def show_preference(board: Board, lines: list[int]) -> None:
     """Figures 6 and 8: which languages are retrieved, and what that costs."""
     st.header("Which languages are retrieved", anchor=False)
@@ -68,27 +79,24 @@ def show_preference(board: Board, lines: list[int]) -> None:
         )
         usual = 10 if 10 in deep else deep[-1]
         depth = st.segmented_control("First places", deep, default=usual, required=True, key="depth", bind="query-params")
-    shell.show_table(tables.preference_table(index, found, lines, gold, depth), "preference")
-    rates = tables.rates(index, board, lines, mask, gold, depth, measure)
+    preference = kept("preference", lambda: tables.preference_table(index, found, lines, gold, depth), *lines, gold, depth)
+    shell.show_table(preference, "preference")
+    rates = kept("rates", lambda: tables.rates(index, board, lines, mask, gold, depth, measure), *lines, gold, depth)
     if rates:
         left, right = st.columns(2, gap="large")
         with left:
             st.subheader("Share of the question's language", anchor=False)
             shell.say("Dots with their 95 % intervals; the stroke is the language's share of the pool.")
-            st.vega_lite_chart(
-                spec=charts.rate_chart(rates), alt="Same-language rate for each query language, as dots with intervals; the pool's share as strokes"
-            )
+            shell.draw(charts.rate_chart(rates), "Same-language rate for each query language, as dots with intervals; the pool's share as strokes")
         with right:
             st.subheader("What it costs: recall and bias loss", anchor=False)
             shell.say("Dot: whole pool. Ring: the document's language alone. Between: the loss.")
             name = recall_measure(board, measure) or "recall"
-            st.vega_lite_chart(
-                spec=charts.loss_chart(rates, name), alt=f"{name} for each query language, and what it would be in a pool of the document's language"
-            )
+            shell.draw(charts.loss_chart(rates, name), f"{name} for each query language, and what it would be in a pool of the document's language")
         with st.expander("The same as a table", key="rates", bind="query-params", on_change="rerun") as twin:
             if twin.open:
                 shell.show_table(tables.rate_table(rates, board, gold, measure), f"rates-{board.key}", small=True)
-    maps = [table for line in lines if (table := tables.lift_map(index, board, line, mask, gold, depth))]
+    maps = [table for line in lines if (table := kept("lifts", partial(tables.lift_map, index, board, line, mask, gold, depth), line, gold, depth))]
     for i, table in enumerate(maps):
         shell.show_table(table, f"lift-{board.key}-{i + 1}", small=True)
 
@@ -100,10 +108,10 @@ def show_alike(board: Board, lines: list[int]) -> None:
         "Consistency asks whether one question finds its document at the same rank in any language; where nearly all is found at rank 1 little is left to agree on,",
         "so read it beside the score. ε² asks whether rank depends on the document's language.",
     )
-    shell.show_table(tables.alike_table(index, board, lines, mask, measure), f"alike-{board.key}")
+    shell.show_table(kept("alike", lambda: tables.alike_table(index, board, lines, mask, measure), *lines), f"alike-{board.key}")
     asked, held = st.tabs(["By the question's language", "By the document's language"], key="side", bind="query-params", on_change="rerun")
     if asked.open:
-        agreements = [table for line in lines if (table := tables.agreement_map(index, board, line, mask))]
+        agreements = [table for line in lines if (table := kept("agreement", partial(tables.agreement_map, index, board, line, mask), line))]
         with asked:
             for i, table in enumerate(agreements):
                 shell.show_table(table, f"agreement-{board.key}-{i + 1}", small=True)
@@ -125,7 +133,7 @@ def show_quality(lines: list[int]) -> None:
         shell.say(f"No system that passes the filters has a {_AGAINST[against]} here.")
         return
     alt = f"{measure} of {len(known):,} systems against their {_AGAINST[against]}; the chosen ones in colour"
-    st.vega_lite_chart(spec=charts.quality_chart(index, found, against, lines), alt=alt)
+    shell.draw(kept("quality", lambda: shell.streamed(charts.quality_chart(index, found, against, lines)), *lines, against), alt)
     with st.expander("The same as a table", key="quality", bind="query-params", on_change="rerun") as twin:
         if twin.open:
             page = st.pagination(-(-len(known) // _PAGE), key="page", bind="query-params") if len(known) > _PAGE else 1

@@ -37,7 +37,7 @@ def compare(lines: list[int]) -> None:
         st.html(f'<p class="cb-lead"><strong>{escape(versus.verdict(contest, contest.scopes[-1], 0, 1))}</strong></p>')
         dots, title = versus.difference_dots(contest, 0, 1), f"A minus B, {contest.measure}, percentage points"
         if len(dots) > 1:  # its table twin is the one below
-            st.vega_lite_chart(spec=dots_chart(dots, title, difference=True), width="stretch", alt=versus.told(dots, title))
+            shell.draw(dots_chart(dots, title, difference=True), versus.told(dots, title))
         shell.show_table(versus.overall_table(contest, 0, 1), "difference")
     elif contest.scopes:
         shell.show_table(versus.matrix_table(contest, contest.scopes[-1]), "differences")

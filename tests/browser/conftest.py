@@ -1,4 +1,4 @@
-"""One server and one headless Chromium for all browser tests, and a page that remembers what a browser complains of."""
+"""One server and one headless Chromium for the browser tests of a worker, and a page that remembers what a browser complains of."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ BY_COLOUR = ("color-contrast", "link-in-text-block")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all browser tests: they share a server and a browser."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="package")
