@@ -20,7 +20,8 @@ Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 Interval = tuple[Floats, Floats]
 
-_BLOCK = 2_000_000  # numbers of a resampling block: about 50 MB, whatever the number of topics
+_BLOCK = 2_000_000  # numbers of a block of sign flips: about 50 MB, whatever the number of topics
+_DRAWN = 8_000_000  # of a block of resamples: 32 MB; much smaller ones, and the product takes several times as long
 _TIE = 1e-6  # resampled scores nearer than this share a rank: a third of what one query weighs in the largest selection there is
 
 
@@ -106,12 +107,12 @@ def resampled_scores(scores: Floats, centred: Floats, resamples: int = 2000, see
     topics, rng = centred.shape[1], np.random.default_rng(seed)
     small = np.ascontiguousarray(centred.T, np.float32)
     found = np.empty((resamples, len(scores)))
-    step = max(1, _BLOCK // topics)
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        drawn = rng.integers(0, topics, (size, topics)) + topics * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * topics).reshape(size, topics)
-        found[start : start + size] = scores + counts.astype(np.float32) @ small
+    counts = np.empty((min(resamples, max(1, _DRAWN // topics)), topics), np.float32)
+    for start in range(0, resamples, len(counts)):
+        block = counts[: resamples - start]
+        for row in block:
+            row[:] = np.bincount(rng.integers(0, topics, topics), minlength=topics)
+        found[start : start + len(block)] = scores + block @ small
     return found
 
 

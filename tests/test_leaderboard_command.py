@@ -21,7 +21,7 @@ from _submissions import generate
 
 from clir_bench.cli import main
 from clir_bench.standings import Selection, open_index, standing
-from clir_bench.standings.build import build_index
+from clir_bench.standings.build import _POOL, build_index
 
 ROOT = Path(__file__).parent.parent / "submissions"
 COUNT = len(list(ROOT.glob("*/*/*.json")))
@@ -69,6 +69,18 @@ def test_build_says_what_it_read_and_what_is_wrong(tmp_path: Path, capfd: pytest
     assert "broken.json" in err
     (tmp_path / "s" / "broken.json").unlink()
     assert main([*command, "--strict"]) == 0
+
+
+def test_a_script_that_is_run_again_in_the_processes_it_spawns_does_not_wait_for_itself(tmp_path: Path) -> None:
+    one = next(ROOT.glob("*bm25/*/*.json")).read_text()
+    for i in range(_POOL):
+        (tmp_path / "s" / f"{i}").mkdir(parents=True)
+        (tmp_path / "s" / f"{i}" / "sample-v1.json").write_text(one)
+    script = tmp_path / "unguarded.py"
+    script.write_text("from pathlib import Path\nfrom clir_bench.standings import build_index\nprint(build_index(Path('s'), Path('i')).submissions)\n")
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{_POOL}\n"
+    assert '__name__ == "__main__"' in done.stderr
 
 
 def test_what_cannot_be_served_is_one_error_without_a_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,8 @@ def build_index(folder: Path, home: Path | None = None, *, show: bool = False) -
         raise ClirBenchError(f"{folder}: no such folder of submissions. clir-bench evaluate --output {folder} makes one.")
     if (found := _holding(folder, home)) is not None:
         return found
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a script that spawned processes is run again in each: they would wait for its lock
+        raise ClirBenchError('An index is built by several processes. In a script of your own, call it below if __name__ == "__main__".')
     try:
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / ".lock"):  # another builder would take ours for an old one
