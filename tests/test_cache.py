@@ -134,7 +134,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import HashingEncoder, assembled
 from clir_bench.evaluate import evaluate
-from clir_bench.parts import cache
+from clir_bench.parts import cache, exact  # exact brings torch, which each child would load for seconds
 from clir_bench.sources import open_task
 from clir_bench.submission import path_of, write_submission
 
