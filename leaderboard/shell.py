@@ -27,6 +27,8 @@ _VIEWS = (
     ("languages", "Languages"), ("submit", "Submit"), ("about", "About"), ("system", "System"),
 )  # fmt: skip
 _UNFILTERED = ("", "submit", "about", "system")  # pages that have their own words for what is chosen, or nothing to choose
+ROWS = 50
+"""Rows of a long table on one page."""
 SIZES = (None, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 OPTIONS = {
     "track": {"all": "first stage and re-ranked", "retrieval": "first stage", "rerank": "re-ranked", "oracle": "oracle"},
@@ -246,6 +248,14 @@ def save(table: Table, name: str, label: str = "Save") -> None:
             ("BibTeX", "bib", "text/x-bibtex", bibtex),
         ) if kinds.open else ():  # fmt: skip
             st.download_button(title, text, f"{name}.{suffix}", mime, key=f"save-{name}-{suffix}", on_click="ignore", type="tertiary")
+
+
+def paged(count: int, key: str) -> tuple[slice, str]:
+    """Which of so many rows are shown, 50 at once, by a row of page numbers where they are more; and a part of a file's name."""
+    if count <= ROWS:
+        return slice(0, count), ""
+    page = st.pagination(-(-count // ROWS), key=key, bind="query-params")
+    return slice((page - 1) * ROWS, page * ROWS), f"-{page}"
 
 
 def show_chart(spec: Mapping[str, object], table: Table, name: str, alt: str) -> None:

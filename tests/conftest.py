@@ -23,6 +23,7 @@ from clir_bench.evaluate import Evaluation, evaluate
 from clir_bench.records import ExternalStage, ModelReference
 from clir_bench.retrieval import Clock, Dense
 from clir_bench.sources import open_task
+from clir_bench.standings import Index, open_index
 from clir_bench.system import System
 from clir_bench.task import Task
 from clir_bench.vectors import Batch, Role
@@ -81,12 +82,6 @@ def assembled(encoder: HashingEncoder, index: object | None = None) -> Assembled
     return Assembled(System(model="tests/hashing", revision="1"), Dense(encoder, index or Exact(), clock), (stage,), clock)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_cache_is_left_behind() -> Iterator[None]:
-    yield
-    shutil.rmtree(os.environ["CLIR_BENCH_CACHE"], ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of generated submissions of 15 systems, of every kind that there is; made once for all workers of a run."""
@@ -102,6 +97,16 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / "submissions" / "claims", started / "claims")
             started.rename(made)
     return made
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The index of 15 generated systems on the sample; modules that want another board have an ``index`` of their own."""
+    from _submissions import generate
+
+    folder = tmp_path_factory.mktemp("sample")
+    generate(folder, 15, ("sample",))
+    return open_index(folder, folder / "index", build=True)
 
 
 @pytest.fixture

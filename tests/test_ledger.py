@@ -32,18 +32,6 @@ MEASURE = "R@10"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("ledger")
-    generate(made, 15, ("sample",))
-    return made
-
-
-@pytest.fixture(scope="module")
-def index(folder: Path) -> Index:
-    return open_index(folder, build=True)
-
-
-@pytest.fixture(scope="module")
 def scope(index: Index) -> Scope:
     return whole(index)
 
@@ -98,8 +86,8 @@ def test_every_gain_is_the_difference_of_macro_means_over_the_pairs_that_all_ste
     assert seen == {32, 64}  # a system with half of the pairs is among the parents
 
 
-def test_intervals_and_p_treat_a_topic_as_one(index: Index, scope: Scope, folder: Path) -> None:
-    layout = read_layout(next((folder / "layouts").glob("sample-*.parquet")))
+def test_intervals_and_p_treat_a_topic_as_one(index: Index, scope: Scope) -> None:
+    layout = read_layout(next((index.folder / "layouts").glob("sample-*.parquet")))
     topic_of: dict[str, list[int]] = defaultdict(list)
     for pair, topic in zip(layout.pair.tolist(), layout.topic.tolist(), strict=True):
         topic_of[str(layout.pairs[pair])].append(topic)
@@ -152,8 +140,8 @@ def test_a_ledger_of_several_data_sets_is_over_those_that_all_steps_share(tmp_pa
     assert [rung.change.score for rung in found.rungs] == pytest.approx(means, abs=1e-12)
 
 
-def test_without_a_layout_gains_are_told_and_nothing_is_tested(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "bare")
+def test_without_a_layout_gains_are_told_and_nothing_is_tested(index: Index, tmp_path: Path) -> None:
+    shutil.copytree(index.folder, tmp_path / "bare")
     shutil.rmtree(tmp_path / "bare" / "layouts")
     index = open_index(tmp_path / "bare", build=True)
     _, found = next(climbs(index, whole(index)))

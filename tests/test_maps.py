@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _submissions import generate
 from scipy.stats import binomtest, false_discovery_control
 from streamlit.testing.v1 import AppTest
 
@@ -20,20 +19,13 @@ from clir_bench.compare import compare
 from clir_bench.exhibits.maps import Cells, Map, cells, directions, extremes, map_table, ordered
 from clir_bench.exhibits.pair_views import SHOWN, best_systems, one_system
 from clir_bench.exhibits.tables import Column, Interval, Marked, Table
-from clir_bench.standings.index import Board, Index, open_index
+from clir_bench.standings.index import Board, Index
 from clir_bench.standings.paired import compared, position, winners
 from clir_bench.standings.selection import Selection
 from clir_bench.submission import Submission
 
 PLAIN, TUNED, RERANKED = (f"synthetic-00/{name}" for name in ("model-00/native", "model-00-tuned/native", "model-00/native-rerank-small_870f05"))
 PARTIAL, CLAIMED = "synthetic-00/model-03/native", "synthetic-00/model-04/published"
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    folder = tmp_path_factory.mktemp("submissions")
-    generate(folder, 15, ("sample",))
-    return open_index(folder, folder / "index", build=True)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _submissions import generate
 from scipy.stats import binomtest, false_discovery_control
 from streamlit.testing.v1 import AppTest
 
@@ -36,7 +35,7 @@ from clir_bench.exhibits.versus import (
 from clir_bench.layout import find_layout
 from clir_bench.measures import GoldRanks, unranked
 from clir_bench.sources import sample
-from clir_bench.standings.index import Index, open_index
+from clir_bench.standings.index import Index
 from clir_bench.standings.selection import Selection
 from clir_bench.submission import Submission
 
@@ -44,13 +43,6 @@ PLAIN, TUNED, ENGLISH, TWIN = (
     f"synthetic-00/{name}" for name in ("model-00/native", "model-00-tuned/native", "model-00/native-english_nllb", "model-01/native")
 )
 PARTIAL, CLAIMED = "synthetic-00/model-03/native", "synthetic-00/model-04/published"
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    folder = tmp_path_factory.mktemp("submissions")
-    generate(folder, 15, ("sample",))
-    return open_index(folder, folder / "index", build=True)
 
 
 @pytest.fixture(scope="module")

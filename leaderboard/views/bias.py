@@ -19,7 +19,6 @@ from clir_bench.standings.preference import WHERE, depths, golds, recall_measure
 
 T = TypeVar("T")
 _MOST = 3  # systems beside each other
-_PAGE = 50
 _MEANINGS = """
 - **Same-language rate**: the share of the first places that hold documents in the question's language. **Lift** is that rate over the language's share of the
   pool: 1 is no preference, 2 is twice as often. A system that puts one language first for everybody has a lift near 1, too: see the map.
@@ -136,8 +135,8 @@ def show_quality(lines: list[int]) -> None:
     shell.draw(kept("quality", lambda: shell.streamed(charts.quality_chart(index, found, against, lines)), *lines, against), alt)
     with st.expander("The same as a table", key="quality", bind="query-params", on_change="rerun") as twin:
         if twin.open:
-            page = st.pagination(-(-len(known) // _PAGE), key="page", bind="query-params") if len(known) > _PAGE else 1
-            shell.show_table(tables.quality_table(index, found, known[(page - 1) * _PAGE : page * _PAGE]), f"quality-{page}", small=True)
+            shown, suffix = shell.paged(len(known), "page")
+            shell.show_table(tables.quality_table(index, found, known[shown]), f"quality{suffix}", small=True)
 
 
 shell.head(

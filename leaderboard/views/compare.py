@@ -12,7 +12,6 @@ from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits import maps, solved, versus
 from clir_bench.exhibits.dots import dots_chart, dots_table
 
-ROWS = 25  # a page of the queries
 TABS = ("Pairs of languages", "Highlighted pairs", "Gold ranks", "Queries only one solves")
 
 shell.head("Compare", "Is one system better than another, and for which languages? They are compared on the queries that all of them answered.")
@@ -107,9 +106,7 @@ def queries(contest: versus.Contest, board: int, other: int) -> None:
     if table is None:
         st.html('<p class="cb-count">No layout of this collection says which query is which.</p>')
         return
-    pages = -(-len(table.rows) // ROWS)
-    page = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
-    part = replace(table, rows=table.rows[ROWS * (page - 1) : ROWS * page])
+    part = replace(table, rows=table.rows[shell.paged(len(table.rows), "page")[0]])
     st.html(f"<style>{maps.STYLE}</style>")
     st.html(f'<div class="cb-texts">{part.html(small=True)}</div>')
     shell.save(table, "queries", "Save the queries")

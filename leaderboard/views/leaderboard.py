@@ -11,8 +11,6 @@ from clir_bench.exhibits.published import published_table
 from clir_bench.exhibits.tables import Table
 from clir_bench.standings.overview import Standing
 
-_PAGE = 50  # systems
-
 
 def show_ranked(found: Standing) -> None:
     """The table, a page of it, and what stands above and below it."""
@@ -25,7 +23,7 @@ def show_ranked(found: Standing) -> None:
         with st.popover("Columns"):
             picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", bind="query-params", placeholder="the usual ones")
     rows = order_rows(index, found, order, words or "")
-    shown, suffix = paged(len(rows.ranked), "page")
+    shown, suffix = shell.paged(len(rows.ranked), "page")
     if len(rows.ranked):
         shell.show_table(board_table(index, found, rows.ranked[shown], picked or None), f"leaderboard{suffix}")
     elif words:
@@ -34,16 +32,8 @@ def show_ranked(found: Standing) -> None:
         st.info("No system has a rank here; those that pass are below.", icon=":material/info:")
     if len(rows.others):
         with st.expander(f"{len(rows.others):,} without a rank", expanded=not len(rows.ranked)):
-            shown, suffix = paged(len(rows.others), "more")
+            shown, suffix = shell.paged(len(rows.others), "more")
             shell.show_table(unranked_table(index, found, rows.others[shown]), f"unranked{suffix}")
-
-
-def paged(count: int, key: str) -> tuple[slice, str]:
-    """Which of so many rows are shown, by a row of page numbers where they are many; and a part of a file's name."""
-    if count <= _PAGE:
-        return slice(0, count), ""
-    page = st.pagination(-(-count // _PAGE), key=key, bind="query-params")
-    return slice((page - 1) * _PAGE, page * _PAGE), f"-{page}"
 
 
 def show_published(table: Table) -> None:

@@ -11,8 +11,6 @@ import streamlit as st
 from clir_bench.exhibits import maps
 from clir_bench.exhibits.pair_views import SHOWN, best_systems, one_system
 
-ROWS = 50  # a page of the table
-
 shell.head("Pairs", "One number for each pair of languages: rows are the language of the questions, columns that of the documents. A pair is a direction.")
 found = shell.chosen_standing()
 index, measure = shell.index(), shell.selection().measure
@@ -53,7 +51,5 @@ else:
             shell.save(table, f"map-{board.key}-{i + 1}", "Save the map" if len(view.maps) == 1 else f"Save the {('first', 'second')[i]} map")
     with st.expander("Every pair as a row", key="rows", bind="query-params") as rows:
         if rows.open:
-            pages = -(-len(view.rows.rows) // ROWS)
-            page = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
-            st.html(replace(view.rows, rows=view.rows.rows[ROWS * (page - 1) : ROWS * page]).html(small=True))
+            st.html(replace(view.rows, rows=view.rows.rows[shell.paged(len(view.rows.rows), "page")[0]]).html(small=True))
             shell.save(view.rows, f"pairs-{board.key}", "Save all rows")

@@ -14,7 +14,6 @@ from clir_bench.exhibits.tables import Table
 from clir_bench.lineage import StepKind, ledger
 from clir_bench.standings.selection import Selection
 
-_PAGE = 50
 _TABS: dict[str, tuple[str, tuple[StepKind, ...]]] = {
     "Translation": ("Table 3", ("documents", "queries")),
     "Fine-tuning": ("Table 4", ("fine_tuning",)),
@@ -62,11 +61,11 @@ def show_step(title: str, table: str, kinds: tuple[StepKind, ...]) -> None:
 
 
 def show_pairings(name: str, kinds: tuple[StepKind, ...]) -> None:
-    """Tables of these steps, 50 rows a page; where there are none, the command that makes one."""
+    """Tables of these steps; where there are none, the command that makes one."""
     for kind in kinds:
         if mine := steps_of.get(kind):
-            page = st.pagination(-(-len(mine) // _PAGE), key=f"{kind}-page", bind="query-params") if len(mine) > _PAGE else 1
-            shell.show_table(step_table(index, scope.measure, mine[(page - 1) * _PAGE : page * _PAGE]), f"{kind}-{page}", small=True)
+            shown, suffix = shell.paged(len(mine), f"{kind}-page")
+            shell.show_table(step_table(index, scope.measure, mine[shown]), f"{kind}{suffix}", small=True)
     if not any(kind in steps_of for kind in kinds):
         st.info(f"No two systems here differ by {name} alone. Two runs that do stand here once both are submitted:", icon=":material/info:")
         shell.code("\n".join(COMMANDS[kinds[0]]))
@@ -81,9 +80,9 @@ def show_oracle() -> None:
 
 
 def show_paged(table: Table, name: str) -> None:
-    """A table, 50 rows a page."""
-    page = st.pagination(-(-len(table.rows) // _PAGE), key=f"{name}-page", bind="query-params") if len(table.rows) > _PAGE else 1
-    shell.show_table(replace(table, rows=table.rows[(page - 1) * _PAGE : page * _PAGE]), f"{name}-{page}", small=True)
+    """A table, page by page."""
+    shown, suffix = shell.paged(len(table.rows), f"{name}-page")
+    shell.show_table(replace(table, rows=table.rows[shown]), f"{name}{suffix}", small=True)
 
 
 def show_translations() -> None:
