@@ -43,7 +43,7 @@ _TITLES = {
     "track": "Track", "same": "Pairs of one language", "script": "Scripts of a pair", "licence": "Licence", "seen": "Trained on the data", "trust": "Trust, at least",
 }  # fmt: skip
 _PAGE_STYLE = """
-[data-testid="stMainBlockContainer"]{padding:4.2rem 3rem 2rem;max-width:82rem}
+[data-testid="stMainBlockContainer"]{padding:4.2rem 3rem 2rem;max-width:90rem}
 [data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"]{gap:.7rem}
 [data-testid="stHeader"]{border-bottom:1px solid color-mix(in srgb,currentColor 12%,transparent)}
 h1{padding:0 0 .15rem}

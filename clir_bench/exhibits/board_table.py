@@ -133,7 +133,7 @@ _TAIL = (
     Column("gigabytes", "GB", "gigabytes", "Weights of all models that answer a query, as published"),
     Column("ms", "ms a query", "number", "Encode, search and re-rank, in batches, as the run recorded it; compare only on equal hardware"),
     Column("hardware", "Hardware", "text", "Where the milliseconds were measured"),
-    Column("seen", "Trained on it", "text", "What is disclosed of its training; a word for each data set where they differ. clean: nothing of it; original: only what it was "
+    Column("seen", "Trained on it", "text", "What is disclosed of its training; several words where data sets differ, gravest first. clean: nothing of it; original: only what it was "
            "made from, as MS MARCO for mMARCO; train split: not the queries that are evaluated; test: those, too; undisclosed: not known"),
     Column("seen_why", "Why", "text", "What the word under Trained on it rests on"),
     Column("trust", "Trust", "text", "claimed: as stated; consistent: possible numbers; recomputed: from its gold ranks; reproduced: run again by others"),
@@ -247,10 +247,9 @@ def licence_words(index: Index, entry: int) -> str:
 
 
 def seen_words(index: Index, entries: npt.NDArray[np.int32]) -> str:
-    """The state of training data on each data set of a row of ``Standing.entries``: one word where they agree, else one for each, in their order."""
-    states = column(index, "contamination")
-    words = [SEEN_WORDS[states[entry]] if entry >= 0 else "–" for entry in entries]
-    return words[0] if len(set(words)) == 1 else " / ".join(words)
+    """The states of training data on the data sets of a row of ``Standing.entries``, gravest first: one word where they agree."""
+    states = {column(index, "contamination")[entry] for entry in entries if entry >= 0}
+    return ", ".join(SEEN_WORDS[state] for state in reversed(ORDER) if state in states)
 
 
 def least_trust(index: Index, entries: npt.NDArray[np.int32]) -> str:

@@ -60,7 +60,9 @@ class Column(NamedTuple):
 class Table:
     """Rows under columns. ``caption`` says what they are, ``note`` what must be known to read them; ``heads`` is how many first columns name the row.
 
-    ``darkest`` is the value of the darkest shade, for tables that share one scale, else the largest cell's; ``bare`` that of a fraction without shade.
+    ``darkest`` is the value of the darkest shade, for tables that share one scale, else the largest cell's; ``bare`` that of a fraction without shade;
+    ``rail`` are the fractions between which the bars of intervals are drawn, else those that hold all of the table's. ``source`` says what was selected of
+    which index: files carry it.
     """
 
     caption: str
@@ -70,6 +72,8 @@ class Table:
     heads: int = 1
     darkest: float | None = None
     bare: float = 0.0
+    rail: tuple[float, float] | None = None
+    source: str = ""
 
     def csv(self) -> str:
         """Comma-separated, numbers in full: fractions, an interval as three columns."""
@@ -80,19 +84,20 @@ class Table:
         return out.getvalue()
 
     def json(self) -> str:
-        """Caption, note and one object a row; numbers in full, null for nothing."""
+        """Caption, note, source and one object a row; numbers in full, null for nothing."""
         rows = [
             {name: value for column, cell in zip(self.columns, row, strict=True) for name, value in zip(_names(column), _parts(column, cell), strict=True)}
             for row in self.rows
         ]
-        return json.dumps({"caption": self.caption, "note": self.note, "rows": rows}, ensure_ascii=False, allow_nan=False, indent=1)
+        source = {"source": self.source} if self.source else {}
+        return json.dumps({"caption": self.caption, "note": self.note, **source, "rows": rows}, ensure_ascii=False, allow_nan=False, indent=1)
 
     def latex(self) -> str:
         """A ``tabular`` with booktabs rules, numbers as shown."""
         align = "".join("l" if column.kind in ("text", "link") else "r" for column in self.columns)
         lines = [" & ".join(_tex(shown(column, cell)) for column, cell in zip(self.columns, row, strict=True)) + r" \\" for row in self.rows]
         head = " & ".join(rf"\textbf{{{_tex(column.title)}}}" for column in self.columns) + r" \\"
-        note = f"% {self.note}\n".replace("\n", " ").strip() + "\n" if self.note else ""
+        note = "".join(f"% {' '.join(text.split())}\n" for text in (self.note, self.source) if text)
         body = "\n".join(["\\toprule", head, "\\midrule", *lines, "\\bottomrule"])
         return (
             f"% needs \\usepackage{{booktabs}}\n{note}\\begin{{table}}\n\\centering\n\\caption{{{_tex(self.caption)}}}\n"
@@ -124,23 +129,25 @@ class Table:
 
 STYLE = """
 .cb-scroll{overflow-x:auto;max-width:100%;padding-bottom:.25rem}
+.cb-scroll::-webkit-scrollbar{height:8px}.cb-scroll::-webkit-scrollbar-thumb{background:color-mix(in srgb,currentColor 35%,transparent);border-radius:4px}
 table.cb{border-collapse:collapse;font-size:.875rem;line-height:1.35;font-variant-numeric:tabular-nums;width:auto;margin:0 0 .4rem}
 table.cb caption{caption-side:top;text-align:left;font-weight:600;padding:0 0 .4rem;position:sticky;left:0}
-table.cb th,table.cb td{padding:.3rem .6rem;border:0;border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent);vertical-align:middle;white-space:nowrap}
+table.cb th,table.cb td{padding:.3rem .5rem;border:0;border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent);vertical-align:middle;white-space:nowrap}
 table.cb thead th{border-bottom:1.5px solid color-mix(in srgb,currentColor 45%,transparent);font-weight:600;vertical-align:bottom;white-space:normal;min-width:2.6rem}
 table.cb th[title]{text-decoration:underline dotted color-mix(in srgb,currentColor 45%,transparent);text-underline-offset:.2em;cursor:help}
 table.cb .r{text-align:right}table.cb .l{text-align:left}
-table.cb tbody th{font-weight:500;text-align:left}
+table.cb tbody th{font-weight:500;text-align:left}table.cb th.n{white-space:normal;overflow-wrap:break-word;min-width:16rem;max-width:21rem}
 table.cb td.h{text-align:right;border-bottom:1px solid transparent;padding:.25rem .5rem}
 table.cb td.d{opacity:.75}
 table.cb.cb-small{font-size:.8rem}table.cb.cb-small th,table.cb.cb-small td{padding:.2rem .4rem}
-.cb-bar{display:inline-block;position:relative;width:96px;height:14px;margin-left:.35rem;vertical-align:middle;print-color-adjust:exact}
+.cb-bar{display:inline-block;position:relative;width:80px;height:14px;margin-left:.35rem;vertical-align:middle;print-color-adjust:exact}
 .cb-bar::before{content:"";position:absolute;left:0;right:0;top:6.5px;height:1px;background:color-mix(in srgb,currentColor 18%,transparent)}
+.cb-n{display:inline-block;min-width:2.4em;text-align:right}
 .cb-bar i{position:absolute;top:4px;height:6px;min-width:3px;border-radius:2px;background:color-mix(in srgb,#2f79b5 55%,transparent)}
 .cb-bar b{position:absolute;top:1px;width:2px;height:12px;margin-left:-1px;background:#2f79b5}
 .cb-note{font-size:.8rem;margin:.1rem 0 .8rem;max-width:60rem;opacity:.85}
 .cb-mark{display:inline-block;min-width:.5em;text-align:left;font-weight:700}
-@media (max-width:640px){table.cb caption{max-width:calc(100vw - 1.9rem)}table.cb{font-size:.8rem}table.cb th,table.cb td{padding:.28rem .4rem}table.cb tbody th{white-space:normal;min-width:7.5rem;overflow-wrap:anywhere}}
+@media (max-width:640px){table.cb caption{max-width:calc(100vw - 1.9rem)}table.cb{font-size:.8rem}table.cb th,table.cb td{padding:.28rem .4rem}table.cb tbody th,table.cb th.n{white-space:normal;min-width:7.5rem;overflow-wrap:break-word}}
 """
 """The style of these tables; shades are mixed with what is behind them, so that they read on light and on dark."""
 
@@ -163,7 +170,7 @@ def shown(column: Column, cell: Cell) -> str:
     if column.kind in ("percent", "heat"):
         return f"{100 * cell:.1f}"
     if column.kind in ("points", "change"):
-        return f"{100 * cell:+.1f}".replace("-", "−")
+        return f"{100 * cell:+z.1f}".replace("-", "−")
     if column.kind == "integer":
         return f"{cell:,.0f}"
     if column.kind == "p":
@@ -238,21 +245,29 @@ def _scale(table: Table) -> _Scale:
                 ends += [end for end in value if math.isfinite(end)]
             elif isinstance(value, int | float) and math.isfinite(value):
                 (heats if column.kind == "heat" else changes if column.kind == "change" else []).append(abs(float(value)))
-    low, high = math.floor(20 * min(ends, default=0)) / 20, math.ceil(20 * max(ends, default=1)) / 20
+    low, high = table.rail or rail_of(ends)
     most = (max(heats), max(changes)) if table.darkest is None else (table.darkest, table.darkest)
-    return _Scale(table.bare, *most, low, max(high, low + 0.05))
+    return _Scale(table.bare, *most, low, high)
+
+
+def rail_of(ends: Sequence[float]) -> tuple[float, float]:
+    """A rail that holds all of these fractions, in steps of 0.05."""
+    low, high = math.floor(20 * min(ends, default=0)) / 20, math.ceil(20 * max(ends, default=1)) / 20
+    return low, max(high, low + 0.05)
 
 
 def _td(column: Column, cell: Cell, head: bool, scale: _Scale) -> str:
     text = escape(shown(column, cell))
     if isinstance(cell, Link):
+        text = text.replace("/", "/<wbr>").replace("-", "-<wbr>").replace("_", "_<wbr>")
         text = f'<a href="{escape(cell.address, quote=True)}">{text}</a>' if cell.address.startswith(("/", "?", "#", "./", "https://")) else text
     if isinstance(cell, Marked):
         text, cell = f'{escape(shown(column, cell.value))}<span class="cb-mark">{escape(cell.mark)}</span>', cell.value
     if isinstance(cell, Interval) and column.kind == "interval":
-        text = f"{escape(f'{100 * cell.value:.1f}') if math.isfinite(cell.value) else '–'} {_bar(cell, scale)}"
+        text = f'<span class="cb-n">{shown(Column("", ""), None) if math.isnan(cell.value) else f"{100 * cell.value:.1f}"}</span> {_bar(cell, scale)}'
     if head:
-        return f'<th scope="row">{text}</th>'
+        name = ' class="n"' if isinstance(cell, Link) else ""
+        return f'<th scope="row"{name}>{text}</th>'
     if column.kind in ("heat", "change", "ratio"):
         return f'<td class="h"{_shade(column, cell, scale)}>{text}</td>'
     return f'<td class="{_side(column)}">{text}</td>'
