@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from functools import lru_cache
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pyarrow as pa
@@ -15,6 +19,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from clir_bench import languages
 from clir_bench.errors import ClirBenchError
+from clir_bench.exhibits.board_table import caution, one_language
 from clir_bench.exhibits.tables import STYLE, Table
 from clir_bench.site.citation import bibtex
 from clir_bench.standings.build import FOLDER, current, index_home
@@ -26,7 +31,7 @@ _VIEWS = (
     ("choose", "Choose"), ("leaderboard", "Leaderboard"), ("pairs", "Pairs"), ("compare", "Compare"), ("bias", "Bias"), ("pipeline", "Pipeline"),
     ("languages", "Languages"), ("submit", "Submit"), ("about", "About"), ("system", "System"),
 )  # fmt: skip
-_UNFILTERED = ("", "submit", "about", "system")  # pages that have their own words for what is chosen, or nothing to choose
+_UNFILTERED = ("submit", "about", "system")  # nothing is chosen there
 ROWS = 50
 """Rows of a long table on one page."""
 SIZES = (None, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -42,11 +47,14 @@ OPTIONS = {
 _TITLES = {
     "track": "Track", "same": "Pairs of one language", "script": "Scripts of a pair", "licence": "Licence", "seen": "Trained on the data", "trust": "Trust, at least",
 }  # fmt: skip
+KEPT: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
+"""Of a widget whose value stays when another page is opened, and stands in its address."""
 _PAGE_STYLE = """
 [data-testid="stMainBlockContainer"]{padding:4.2rem 3rem 2rem;max-width:90rem}
 [data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"]{gap:.7rem}
 [data-testid="stHeader"]{border-bottom:1px solid color-mix(in srgb,currentColor 12%,transparent)}
 h1{padding:0 0 .15rem}
+[data-testid="stHeader"] a:focus-visible,[data-testid="stMain"]:focus-visible{outline:2px solid light-dark(#1b5c98,#8cc3f0);outline-offset:2px}
 [data-testid="stHtml"] a{color:light-dark(#1b5c98,#8cc3f0)}
 [data-testid="stMultiSelectTagsContainer"] [data-tag]{background:light-dark(#1f5f99,#2a6496)}
 [data-testid="stCode"] .token{color:inherit!important;background:none!important}
@@ -57,6 +65,7 @@ ul.cb-text{padding-left:1.1rem}.cb-text li{margin:.15rem 0}
 pre.cb-code{white-space:pre-wrap;overflow-wrap:anywhere;user-select:all;font:.84rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;max-width:60rem;margin:.2rem 0 .8rem;padding:.6rem .8rem;border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:.35rem;background:color-mix(in srgb,currentColor 4%,transparent)}
 .cb-foot{font-size:.8rem;opacity:.9;border-top:1px solid color-mix(in srgb,currentColor 14%,transparent);margin-top:2rem;padding-top:.7rem}
 @media (max-width:640px){[data-testid="stMainBlockContainer"]{padding-left:.9rem;padding-right:.9rem}h1{font-size:1.5rem}
+.st-key-sentence>[data-testid="stElementContainer"]{flex:1 1 calc(50% - .5rem);width:calc(50% - .5rem)}
 .st-key-filters [data-testid="stHorizontalBlock"]{gap:.5rem}.st-key-filters [data-testid="stColumn"]{min-width:calc(50% - .5rem);flex:1 1 calc(50% - .5rem)}
 
 table.cb :is(thead,tbody) th:first-child{position:sticky;left:0;z-index:1;background:light-dark(#ffffff,#10171e)}}
@@ -78,10 +87,16 @@ def names() -> list[str]:
 
 
 def index() -> Index:
-    """The opened index; a newer one on disk is taken up at the next click."""
+    """The opened index; a newer one on disk is taken up at the next click, but for one that another version of clir-bench has written since."""
     folder = Path(os.environ.get(FOLDER, "submissions"))
     found = current(index_home(folder))
-    return _open(str(folder), str(found[0]) if found else "")
+    if found is None and folder in _opened:
+        return _opened[folder]
+    _opened[folder] = opened = _open(str(folder), str(found[0]) if found else "")
+    return opened
+
+
+_opened: dict[Path, Index] = {}
 
 
 @lru_cache(2)  # not st.cache_resource: the API asks without a session
@@ -101,8 +116,56 @@ def open_page(page: StreamlitPage) -> None:
         st.title("clir-bench")
         st.info("There is no submission yet. `clir-bench evaluate --model bm25 --task sample --output submissions` makes the first.")
         st.stop()
-    if page.url_path not in _UNFILTERED:
+    _understand(found, page)
+    if page.url_path == "":
+        head("Choose", "Which system for your languages and your limits: all that cannot be told from the best, and what sets them apart.")
+        st.session_state["selection"] = _sentence(found)
+    elif page.url_path not in _UNFILTERED:
         st.session_state["selection"] = _filters(found)
+    where, ignored = st.session_state["ignored"]
+    if ignored and where == page.url_path:
+        st.warning(f"The address asks for what is not here, and that was left out: {'; '.join(ignored)}.", icon=":material/link_off:")
+
+
+def _understand(found: Index, page: StreamlitPage) -> None:
+    """On a visitor's first page: put the API's values of the address into the words of the widgets, and note what it says in vain."""
+    if "ignored" in st.session_state:
+        return
+    ignored: list[str] = []
+    meant: dict[str, list[str]] = {name: st.query_params.get_all(name) for name in st.query_params}
+    for name, known in _values(found).items():
+        words = {
+            "" if value is None else f"{value:g}" if isinstance(value, float) else value: word for word, value in known.items() if not isinstance(value, int)
+        }
+        given = [part for text in st.query_params.get_all(name) for part in ([text] if text in known else text.split(","))]
+        ignored += [f"{name}={text}{_near(text, known)}" for text in given if text not in known and text not in words]
+        if any(text in words and text not in known for text in given):
+            meant[name] = [text if text in known else words[text] for text in given if text in known or text in words]
+    st.session_state["ignored"] = (page.url_path, ignored)
+    if meant != {name: st.query_params.get_all(name) for name in st.query_params}:
+        st.switch_page(page, query_params=meant)
+
+
+def _values(found: Index) -> dict[str, dict[str, str | float | int | None]]:
+    """The parameters of addresses: what each of their values is called in a widget, and the value. A system has its number."""
+    lines = {str(line): i for i, line in enumerate(found.lines)}
+    boards = found.boards.values()
+    return {
+        "boards": {board_label(board): board.key for board in boards if not board.oracle},
+        "queries": {language(code): code for board in boards for code in board.query_languages},
+        "documents": {language(code): code for board in boards for code in board.document_languages},
+        "measure": {name: name for board in boards for name in board.measures},
+        "gigabytes": {gigabytes_words(size): size for size in SIZES},
+        **{name: {words: value for value, words in known.items()} for name, known in OPTIONS.items()},
+        "system": lines,
+        "systems": lines,
+    }
+
+
+def _near(text: str, known: Collection[str]) -> str:
+    """Names that a misspelt one may mean."""
+    found = get_close_matches(text, known, 2)
+    return f" (near: {', '.join(found)})" if found else ""
 
 
 def selection() -> Selection:
@@ -128,29 +191,48 @@ def _filters(found: Index) -> Selection:
     asked = sorted({code for board in boards.values() for code in board.query_languages}, key=language)
     held = sorted({code for board in boards.values() for code in board.document_languages}, key=language)
     measures = list(dict.fromkeys(name for board in found.boards.values() for name in board.measures))
-    usual = "R@10" if "R@10" in measures else measures[0]
+    measures.sort(key=lambda name: name != Selection().measure)  # the usual one first
     row = st.container(key="filters").columns([2.2, 1.2, 2, 2, 1.1], vertical_alignment="bottom")
-    chosen = row[0].multiselect(
-        "Data sets", list(boards), format_func=lambda key: board_label(boards[key]), key="boards", bind="query-params", placeholder=_usual(found)
-    )
-    measure = row[1].selectbox("Measure", measures, index=measures.index(usual), key="measure", bind="query-params")
-    queries = row[2].multiselect("Questions in", asked, format_func=language, key="queries", bind="query-params", placeholder="all languages")
-    documents = row[3].multiselect("Documents in", held, format_func=language, key="documents", bind="query-params", placeholder="all languages")
+    chosen = row[0].multiselect("Data sets", list(boards), format_func=lambda key: board_label(boards[key]), key="boards", placeholder=_usual(found), **KEPT)
+    measure = row[1].selectbox("Measure", measures, key="measure", **KEPT)
+    queries = row[2].multiselect("Questions in", asked, format_func=language, key="queries", placeholder="all languages", **KEPT)
+    documents = row[3].multiselect("Documents in", held, format_func=language, key="documents", placeholder="all languages", **KEPT)
     with row[4].popover(f"More{_count_more()}", width="stretch"):
         track, same, script, licence, seen, trust = (
-            st.selectbox(title, list(OPTIONS[key]), format_func=OPTIONS[key].__getitem__, key=key, bind="query-params") for key, title in _TITLES.items()
+            st.selectbox(title, list(OPTIONS[key]), format_func=OPTIONS[key].__getitem__, key=key, **KEPT) for key, title in _TITLES.items()
         )
-        size = st.selectbox("Weights, as published", SIZES, format_func=gigabytes_words, key="gigabytes", bind="query-params")
+        size = st.selectbox("Weights, as published", SIZES, format_func=gigabytes_words, key="gigabytes", **KEPT)
     return Selection(
         boards=tuple(chosen), queries=tuple(queries), documents=tuple(documents), script=script, same=same, measure=measure, track=track,
         gigabytes=size, licence=licence, seen=seen, trust=trust,
     )  # fmt: skip
 
 
+def _sentence(found: Index) -> Selection:
+    """The filters of Choose, as the sentence that is built: widgets of the same keys, so that what is chosen there stays so on the other pages."""
+    boards = [board for board in found.boards.values() if not board.oracle]
+    asked, held = ({code for board in boards for code in getattr(board, f"{side}_languages")} for side in ("query", "document"))
+    with st.container(horizontal=True, key="sentence"):
+        query, document = (
+            st.multiselect(title, sorted(codes, key=language), format_func=language, key=key, placeholder="any language", width=185, **KEPT)
+            for title, codes, key in (("Questions in", asked, "queries"), ("Documents in", held, "documents"))
+        )
+        size = st.selectbox("Weights", SIZES, format_func=gigabytes_words, key="gigabytes", placeholder="any size", width=150, **KEPT)
+        licence, seen, track = (
+            st.selectbox(title, list(options), format_func=OPTIONS[key].__getitem__, key=key, width=width, **KEPT)
+            for title, key, options, width in (
+                ("Licence", "licence", OPTIONS["licence"], 130),
+                ("Trained on the data", "seen", OPTIONS["seen"], 225),
+                ("Stages", "track", ("all", "retrieval", "rerank"), 212),
+            )
+        )
+    return Selection(queries=tuple(query), documents=tuple(document), gigabytes=size, licence=licence, seen=seen, track=track)
+
+
 def _count_more() -> str:
     """How many of the filters that are out of sight are set."""
     names = {**OPTIONS, "gigabytes": {None: ""}}
-    set_ = sum(st.session_state.get(key, next(iter(options))) != next(iter(options)) for key, options in names.items())
+    set_ = sum(st.session_state.get(key, next(iter(options))) != next(iter(options)) or key in st.query_params for key, options in names.items())
     return f" ({set_})" if set_ else ""
 
 
@@ -182,7 +264,7 @@ def choose_system(names: Mapping[int, str], usual: int) -> int:
 
 def say(*sentences: str) -> None:
     """A paragraph of plain text; it is escaped."""
-    st.html(f'<p class="cb-text">{escape(" ".join(sentences))}</p>')
+    st.html(f'<p class="cb-text">{escape(" ".join(sentences)).replace(" %", "&nbsp;%")}</p>')
 
 
 def chosen_standing(asked: Selection | None = None) -> Standing:
@@ -195,18 +277,24 @@ def chosen_standing(asked: Selection | None = None) -> Standing:
         st.stop()
     if not len(found.lines) or not found.cells_of:
         nothing(asked)
-    st.html(f'<p class="cb-count">{counted(found)}</p>')
+    st.html("".join(f'<p class="cb-count">{escape(text)}</p>' for text in (counted(found), caution(found)) if text))
     return found
 
 
 def counted(found: Standing) -> str:
     """What an average is over."""
-    names = ", ".join(board_label(board) for board in found.boards)
+    names, same = ", ".join(board_label(board) for board in found.boards), one_language(found)
+    alike = f" ({same:,} of one language)" if 0 < same < found.cells_of else ""
     topics = f", {found.topics:,} topics" if found.topics else ""
     left = len(found.lines) - found.ranked
-    return f"{names}: {found.cells_of:,} pairs, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked" + (
+    return f"{names}: {counting(found.cells_of, 'pair')}{alike}, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked" + (
         f", {left:,} without a rank ({found.why or 'not all pairs, or no gold ranks'})" if left else ""
     )
+
+
+def counting(many: int, thing: str) -> str:
+    """``1 pair``, ``2 pairs``."""
+    return f"{many:,} {thing}{'' if many == 1 else 's'}"
 
 
 def nothing(asked: Selection) -> None:
@@ -234,20 +322,35 @@ def address(page: str, asked: Selection | None = None, /, **parameters: str | Se
     return f"./{'' if page == 'choose' else page}{f'?{urlencode(pairs)}' if pairs else ''}"
 
 
-def show_table(table: Table, name: str, *, small: bool = False) -> None:
-    """A table, and what is in it as files; ``name`` is that of the files, and must differ on a page."""
+def show_table(table: Table, name: str, *, small: bool = False, whole: Callable[[], Table] | None = None) -> None:
+    """A table, and what is in it as files, or all of the ``whole`` of which it is a page; ``name`` is that of the files, and must differ on a page."""
     st.html(table.html(small=small))
-    save(table, name)
+    save(table, name, whole=whole)
 
 
-def save(table: Table, name: str, label: str = "Save") -> None:
-    """The table as CSV, JSON and LaTeX, and how to cite it; made when asked for."""
+def save(table: Table, name: str, label: str = "Save", *, whole: Callable[[], Table] | None = None) -> None:
+    """The table as CSV, JSON and LaTeX, with where it comes from, and how to cite it; made when asked for."""
     with st.popover(label, icon=":material/download:", type="tertiary", key=f"save-{name}", on_change="rerun") as kinds:
+        if not kinds.open:
+            return
+        saved = replace(whole() if whole else table, source=source())
         for title, suffix, mime, text in (
-            ("CSV", "csv", "text/csv", table.csv), ("JSON", "json", "application/json", table.json), ("LaTeX", "tex", "text/x-tex", table.latex),
-            ("BibTeX", "bib", "text/x-bibtex", bibtex),
-        ) if kinds.open else ():  # fmt: skip
+            ("CSV", "csv", "text/csv", saved.csv), ("JSON", "json", "application/json", saved.json), ("LaTeX", "tex", "text/x-tex", saved.latex),
+            ("BibTeX", "bib", "text/x-bibtex", lambda: bibtex(index())),
+        ):  # fmt: skip
             st.download_button(title, text, f"{name}.{suffix}", mime, key=f"save-{name}-{suffix}", on_click="ignore", type="tertiary")
+
+
+def source() -> str:
+    """What was selected of which index: what a table needs to be made again."""
+    chosen = "; ".join(f"{name} = {value}" for name, value in selection().parameters().items()) or "the usual selection"
+    found = index()
+    return f"clir-bench {version('clir-bench')}, index {found.path.name} of {newest(found)}, {chosen}"
+
+
+def newest(found: Index) -> str:
+    """The day of the newest submission."""
+    return str(found.entries["started"].max())[:10]
 
 
 def paged(count: int, key: str) -> tuple[slice, str]:
@@ -286,8 +389,7 @@ def streamed(spec: Mapping[str, object]) -> dict[str, object]:
 def foot() -> None:
     """Below every page: how old it is, and where the numbers can be had."""
     found = index()
-    newest = str(found.entries["started"].max())[:10]
     st.html(
-        f'<p class="cb-foot">{len(found.entries):,} submissions, the newest of {newest}; a view is a link: its address holds what was chosen. '
+        f'<p class="cb-foot">{len(found.entries):,} submissions, the newest of {newest(found)}; a view is a link: its address holds what was chosen. '
         f'<a href="./api/v1">API</a> · <a href="./about">how it is computed</a> · numbers are percent unless they say otherwise</p>'
     )

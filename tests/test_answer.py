@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,16 +188,25 @@ def test_without_a_layout_one_pair_can_be_tested_and_an_average_cannot(index: In
     assert pair.units == "queries"
 
 
+def test_what_finds_nearly_nothing_is_not_recommended_and_the_sample_is_no_ground_to_choose(index: Index) -> None:
+    found = answer(index, Selection(boards=("sample-v1",)))
+    assert found is not None
+    assert "too small to choose" in sentences(index, found)[0]
+    poor = replace(found, standing=replace(found.standing, score=found.standing.score / 20))
+    assert not poor.useful
+    assert headline(index, poor) == f"Nothing here answers this: the best scores {5 * found.best:.1f} of 100"
+
+
 def test_the_commands_of_the_real_submissions_can_be_pasted() -> None:
     index = open_index(resources.folder("submissions"), build=True)
     uses = {path: how_to_use(index.submission(entry)) for entry, path in enumerate(index.entries["path"])}
-    assert uses["clir-bench__bm25/multilingual/sample-v1.json"].install == "pip install clir-bench"
+    assert uses["clir-bench__bm25/multilingual/sample-v1.json"].install == "pip install ."
     demo = uses["sentence-transformers__all-MiniLM-L6-v2/native/sample-v1.json"]
-    assert demo.install == "pip install 'clir-bench[demo]'"
+    assert demo.install == "pip install '.[demo]'"
     assert demo.run is not None
     assert demo.run.startswith("clir-bench evaluate ")
 
 
 def test_an_index_library_is_installed_with_it() -> None:
     hnsw = next(s for (line, _), s in files().items() if line.variant == "native-hnsw")
-    assert how_to_use(hnsw).install == "pip install 'clir-bench[hnswlib]'"
+    assert how_to_use(hnsw).install == "pip install '.[hnswlib]'"

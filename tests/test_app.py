@@ -20,7 +20,7 @@ from streamlit.testing.v1 import AppTest
 
 from clir_bench import languages
 from clir_bench.standings import Selection, open_index
-from clir_bench.standings.build import FOLDER
+from clir_bench.standings.build import FOLDER, index_home
 from clir_bench.standings.selection import LEVELS
 
 sys.path.insert(0, str(LEADERBOARD))
@@ -48,6 +48,15 @@ def enter(monkeypatch: pytest.MonkeyPatch) -> Enter:
 @pytest.fixture
 def board(enter: Enter, generated: Path) -> Path:
     return enter(generated)
+
+
+def test_a_server_keeps_its_index_when_another_version_of_clir_bench_writes_one(enter: Enter, tmp_path: Path) -> None:
+    shutil.copytree(REAL, tmp_path / "s")
+    folder = enter(tmp_path / "s")
+    opened, about = shell.index(), index_home(folder) / "current.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"version": "another"}))
+    assert shell.index() is opened
+    assert json.loads(about.read_text())["version"] == "another"
 
 
 # Pages and the states of their widgets
@@ -233,6 +242,7 @@ class Slow(NamedTuple):
     score: float | None
     worst: float | None
     loss: float | None
+    cross: float | None
 
 
 def _slow_standing(folder: Path, asked: Selection) -> tuple[dict[str, Slow], str]:
@@ -249,6 +259,7 @@ def _slow_standing(folder: Path, asked: Selection) -> tuple[dict[str, Slow], str
     for name in {name for task in cells for name, file in files[task].items() if _passes(file, asked)}:
         boards: dict[str, float | None] = {}
         losses: list[float | None] = []
+        crosses: list[float | None] = []
         values: list[float] = []
         for task, wanted in cells.items():
             file = files[task].get(name)
@@ -260,11 +271,14 @@ def _slow_standing(folder: Path, asked: Selection) -> tuple[dict[str, Slow], str
             if across:
                 own = [by_pair[pair]["own_language"].get(asked.measure) for pair in across if pair in by_pair]
                 full = [by_pair[pair]["measures"][asked.measure] for pair in across if pair in by_pair]
+                crosses.append(fmean(map(_mean, full)) if len(full) == len(across) else None)
                 whole = len(own) == len(across) and all(own)
                 losses.append(fmean(_mean(o) - _mean(f) for o, f in zip(own, full, strict=True)) if whole else None)
-        systems[name] = Slow(boards, _fmean(list(boards.values())), min(values, default=None), _fmean(losses))
-    pairs, queries = sum(map(len, cells.values())), sum(n for wanted in cells.values() for n in wanted.values())
-    return systems, f"{pairs:,} pairs, {queries:,} evaluated queries"
+        systems[name] = Slow(boards, _fmean(list(boards.values())), min(values, default=None), _fmean(losses), _fmean(crosses))
+    pairs, queries = [pair for wanted in cells.values() for pair in wanted], sum(n for wanted in cells.values() for n in wanted.values())
+    same = sum(query == document for query, document in pairs)
+    alike = f" ({same} of one language)" if 0 < same < len(pairs) else ""
+    return systems, f"{len(pairs):,} pair{'s' if len(pairs) > 1 else ''}{alike}, {queries:,} evaluated queries"
 
 
 _LABELS = {"clirmatrix": "CLIRMatrix", "large_scale": "Large-Scale", "sample": "sample"}
@@ -326,6 +340,7 @@ def _agree(row: dict[str, str], slow: Slow, asked: Selection) -> int:
     pairs = [(row.get(label), mean, 100) for label, mean in slow.boards.items() if label in row]
     pairs += [(row.get(f"{asked.measure}, {label}"), mean, 100) for label, mean in slow.boards.items()]
     pairs += [(row.get(asked.measure), slow.score, 100), (row.get("Worst pair"), slow.worst, 100), (row.get("Bias loss"), slow.loss, 100)]
+    pairs += [(row.get("Two languages"), slow.cross, 100)]
     compared = 0
     for text, value, scale in pairs:
         if text is None:

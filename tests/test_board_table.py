@@ -137,11 +137,11 @@ def test_only_names_with_all_words_are_found(index: Index, both: Standing) -> No
     assert not len(order_rows(index, both, "score", "no-such").ranked)
 
 
-def test_usual_columns_are_at_most_14_and_a_choice_keeps_the_first_four(index: Index, both: Standing) -> None:
+def test_usual_columns_are_at_most_17_and_a_choice_keeps_the_first_four(index: Index, both: Standing) -> None:
     alone = standing(index, Selection(boards=BOARDS[:1]))
-    assert len(usual_columns(both)) <= 14
-    assert {"trust", "seen", "gigabytes", "loss", *BOARDS} <= set(usual_columns(both))
-    assert {"ms", "licence", "date"} <= set(usual_columns(alone))
+    assert len(usual_columns(both)) <= 17
+    assert {"trust", "ms", "licence", "lift", "worst", "seen", "gigabytes", "loss", *BOARDS} <= set(usual_columns(both))
+    assert "date" in usual_columns(alone)
     assert not set(BOARDS) & set(columns_of(alone))  # one data set's score is the score
     table = board_table(index, both, order_rows(index, both).ranked[:2], ("trust", "no such"))
     assert [column.key for column in table.columns] == ["system", "tier", "rank", "score", "trust"]

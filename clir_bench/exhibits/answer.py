@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from clir_bench.exhibits.board_table import Rows, board_table, system_address
+from clir_bench.exhibits.board_table import Rows, board_table, caution, system_address
 from clir_bench.exhibits.gaps import comparisons, detectable, gap
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.significance import more_queries
@@ -20,6 +20,8 @@ from clir_bench.standings.memory import column, remembered
 from clir_bench.standings.overview import Standing, standing
 from clir_bench.standings.selection import Selection
 
+USEFUL = 0.1
+"""A best score below this is of no use: nine of ten questions are not answered."""
 SHOWN = 20
 """Members of a tie that are listed; the leaderboard has them all."""
 _UNTESTED = 5  # systems that are named where nothing can be tested
@@ -42,6 +44,16 @@ class Answer:
     def tested(self) -> bool:
         """Whether there is a tie group, and not just a list."""
         return self.standing.ranked > 0
+
+    @property
+    def best(self) -> float:
+        """The score of the best."""
+        return float(self.standing.score[self.group[0]])
+
+    @property
+    def useful(self) -> bool:
+        """Whether the best finds enough to be recommended."""
+        return self.best >= USEFUL
 
     @property
     def count(self) -> str:
@@ -76,6 +88,8 @@ def headline(index: Index, found: Answer) -> str:
     """The answer in a few words; plain text."""
     if not found.tested:
         return "Nothing can be tested"
+    if not found.useful:
+        return f"Nothing here answers this: the best scores {100 * found.best:.1f} of 100"
     if len(found.group) == 1:
         return f"{_name(index, found.standing, found.pick)} {'leads' if found.standing.ranked > 1 else 'is the only one'}"
     return f"{_counted(len(found.group))} systems tie"
@@ -83,15 +97,20 @@ def headline(index: Index, found: Answer) -> str:
 
 def sentences(index: Index, found: Answer) -> tuple[str, ...]:
     """What the headline rests on, the smallest, the quickest on equal hardware, what would separate them; plain text."""
+    warned = caution(found.standing)
+    return (*([warned] if warned else []), *_grounds(index, found))
+
+
+def _grounds(index: Index, found: Answer) -> tuple[str, ...]:
     s, best = found.standing, int(found.group[0])
     if not found.tested:
         return (f"{_name(index, s, best)} scores best by {found.count}, but whether that is luck cannot be said: {s.why}.",)
     if s.ranked == 1:
         return (f"No other system passes that has gold ranks for all of these pairs ({found.count}).",)
     if len(found.group) == 1:
-        return (f"By {found.count} all {s.ranked - 1:,} others that pass can be told from it (Holm, 5 %).",)
+        return (f"By {found.count} all {s.ranked - 1:,} others that pass can be told from it (Holm, 5\u00a0%).",)
     others = "the other" if len(found.group) == 2 else f"any of the {len(found.group) - 1:,} others"
-    told = [f"{_name(index, s, best)} scores best, but {found.count} do not tell {others} from it (Holm over {comparisons(s):,} comparisons, 5 %)."]
+    told = [f"{_name(index, s, best)} scores best, but {found.count} do not tell {others} from it (Holm over {comparisons(s):,} comparisons, 5\u00a0%)."]
     size = _gigabytes(index, s, found.pick)
     if size is not None:
         told.append(f"The smallest is {_name(index, s, found.pick)}: {f'{size:.2f} GB' if size else 'it has no weights'}.")
@@ -170,12 +189,12 @@ def _quickest(index: Index, found: Answer) -> list[str]:
 def _to_separate(index: Index, found: Answer, best: int, other: int) -> list[str]:
     s, between = found.standing, gap(index, found.standing, best, other)
     more = float(more_queries(between.difference, between.se, s.topics, comparisons=comparisons(s)))
-    low, high = (f"{100 * end:.1f}".replace("-", "−") for end in (between.low, between.high))
+    low, high = (f"{100 * end:z.1f}".replace("-", "−") for end in (between.low, between.high))
     if not math.isfinite(more):
         return [f"{_name(index, s, other)} scores the same as the best: no number of {found.units} would tell the two apart."]
     return [
-        f"{_name(index, s, other)} is {100 * between.difference:.1f} points behind (95 % interval {low} to {high}, uncorrected); about {_rounded(more)} more {found.units}"
-        " would show that, if it is the true difference.",
+        f"{_name(index, s, other)} is {100 * between.difference:.1f} points behind (95\u00a0% interval {low} to {high}, uncorrected); about {_rounded(more)} more {found.units}"
+        " would show that beside all other comparisons, if it is the true difference.",
         f"These {s.topics:,} {found.units} show true differences to the best from about {100 * detectable(index, s)[1]:.1f} points on, in four of five cases.",
     ]
 

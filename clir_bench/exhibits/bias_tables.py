@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench import languages
-from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.board_table import one_language, system_address
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Marked, Table
 from clir_bench.standings.fairness import Bools, Consistency, Effect, consistency, disparity, language_effects
 from clir_bench.standings.index import Board, Index
@@ -98,13 +98,16 @@ def lift_map(index: Index, board: Board, line: int, mask: Bools, gold: Gold, dep
 def preference_table(index: Index, found: Standing, lines: Sequence[int], gold: Gold, depth: int) -> Table:
     """One row a system: what it retrieves beside what it finds. ``found`` is the standing of one data set."""
     board, mask, recall = found.boards[0], found.pairs[0], recall_measure(found.boards[0], found.selection.measure)
+    both = 0 < one_language(found) < found.cells_of
     rows: list[tuple[Cell, ...]] = []
     for line in lines:
         mine, cost = profile(index, board, line), recalls(index, board, line, mask, recall).get("", UNKNOWN)
         lift, exposure = (mine.lift(gold, depth), mine.exposure(gold)) if mine else (None, None)
-        rows.append((_link(index, line), _score(found, int(np.flatnonzero(found.lines == line)[0])), lift, exposure, cost.own, cost.loss))
+        at = int(np.flatnonzero(found.lines == line)[0])
+        rows.append((_link(index, line), _score(found, at), *([float(found.cross[at])] if both else []), lift, exposure, cost.own, cost.loss))
     columns = (
         Column("system", "system", "link"), Column("score", found.selection.measure, "interval", "mean over the chosen pairs; 95 % interval, topics resampled"),
+        *([Column("cross", "two languages", "percent", "the score over the pairs of two languages alone")] if both else []),
         Column("lift", "same-language lift", "ratio", "mean over query languages: 1 is no preference, above 1 the question's language is preferred"),
         Column("awrf", "AWRF", "number", "1: documents of all languages stand as high as their share of the pool gives; less: some are preferred"),
         Column("own", f"own-language {recall or 'recall'}", "percent", "had the pool held the document's language only; pairs of two languages"),

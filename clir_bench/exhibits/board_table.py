@@ -22,10 +22,9 @@ Rows = npt.NDArray[np.intp]
 """Places in a standing."""
 Order = Literal["score", "name", "worst pair", "bias loss", "size", "date"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-SEEN_WORDS: dict[State, str] = dict(zip(ORDER, ("clean", "undisclosed", "original", "train split", "test"), strict=True))
+SEEN_WORDS: dict[State, str] = {state: state.replace("_", " ") for state in ORDER}
 """What a system was trained on of what a data set evaluates, in a word."""
-_MOST = 14  # columns that are shown where nothing is said: more do not fit a desktop's screen
-_FIRST_TO_GO = ("date", "licence", "ms")
+_MOST = 17  # columns that are shown where nothing is said; the last are off a small screen
 
 
 class Placed(NamedTuple):
@@ -51,17 +50,19 @@ def columns_of(standing: Standing) -> dict[str, Column]:
     """All columns that the table of a standing can have, in their order, by key; the first four are always shown."""
     measure = standing.selection.measure
     boards = [Column(board.key, board.label, "percent", f"{measure}, mean over its chosen pairs") for board in standing.boards]
-    listed = (*_head(measure), *(boards if len(boards) > 1 else []), *_TAIL)
+    cross = [_CROSS] if 0 < one_language(standing) < standing.cells_of else []
+    listed = (*_head(measure), *(boards if len(boards) > 1 else []), *cross, *_TAIL)
     return {column.key: column for column in listed}
 
 
+def one_language(standing: Standing) -> int:
+    """How many of the chosen pairs have one language."""
+    return sum(board.pairs[i].same for board, mask in zip(standing.boards, standing.pairs, strict=True) for i in np.flatnonzero(mask))
+
+
 def usual_columns(standing: Standing) -> tuple[str, ...]:
-    """The keys that are shown where the reader chose none: at most 14."""
-    keys = [key for key in columns_of(standing) if key not in _MORE]
-    for key in _FIRST_TO_GO:
-        if len(keys) > _MOST:
-            keys.remove(key)
-    return tuple(keys[:_MOST])
+    """The keys that are shown where the reader chose none: at most 17."""
+    return tuple(key for key in columns_of(standing) if key not in _MORE)[:_MOST]
 
 
 def system_address(line: Line) -> str:
@@ -111,8 +112,19 @@ def over_words(standing: Standing) -> str:
     """What an average is over, with its n."""
     names = ", ".join(board.label for board in standing.boards)
     topics = f", {standing.topics:,} topics" if standing.topics not in (0, standing.queries) else ""
-    pairs = "1 pair" if standing.cells_of == 1 else f"macro mean over {standing.cells_of:,} pairs"
+    same = one_language(standing)
+    alike = f", {same:,} of one language," if 0 < same < standing.cells_of else ""
+    pairs = "1 pair" if standing.cells_of == 1 else f"macro mean over {standing.cells_of:,} pairs{alike}"
     return f"{pairs} of {names} (n = {standing.queries:,} queries{topics})"
+
+
+def caution(standing: Standing) -> str:
+    """What must be said of a standing on the sample; "" of others."""
+    sample = next((board for board in standing.boards if board.shape.task == "sample"), None)
+    if sample is None:
+        return ""
+    held = max(sample.pool.values(), default=0)
+    return f"The sample, with {held} documents a language, shows how clir-bench works; it is too small to choose a system by."
 
 
 def _head(measure: str) -> tuple[Column, ...]:
@@ -120,26 +132,27 @@ def _head(measure: str) -> tuple[Column, ...]:
         Column("system", "System", "link"),
         Column("tier", "Tier", "integer", "Systems of one tier cannot be told from its leader: Holm over all pairs of systems shown, 5 %"),
         Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
-        Column("score", measure, "interval", "Mean over data sets of the macro mean over pairs; the bar is its 95 % interval from 0 to 100, topics resampled"),
+        Column("score", measure, "interval", "Mean over data sets of the macro mean over pairs; the bar is its 95 % interval, topics resampled, on one scale for the table"),
     )
 
 
+_CROSS = Column("cross", "Two languages", "percent", "The score over the pairs of two languages alone")
 _ALWAYS = ("system", "tier", "rank", "score")
 _TAIL = (
     Column("worst", "Worst pair", "percent", "The measure on its worst pair"),
     Column("worst_pair", "which", "text", "The worst of the chosen pairs, query language first"),
     Column("own", "Own language", "percent", "The measure had the pool held only the document's language; pairs of two languages"),
     Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool: what other languages in the pool cost; pairs of two languages"),
+    Column("lift", "Lift", "number", "Same-language lift: share of the query's language among the first 10 over its share of the pool, where the relevant "
+           "document is in another language. 1 is indifference"),
     Column("gigabytes", "GB", "gigabytes", "Weights of all models that answer a query, as published"),
     Column("ms", "ms a query", "number", "Encode, search and re-rank, in batches, as the run recorded it; compare only on equal hardware"),
     Column("hardware", "Hardware", "text", "Where the milliseconds were measured"),
-    Column("seen", "Trained on it", "text", "What is disclosed of its training; several words where data sets differ, gravest first. clean: nothing of it; original: only what it was "
-           "made from, as MS MARCO for mMARCO; train split: not the queries that are evaluated; test: those, too; undisclosed: not known"),
+    Column("licence", "Licence", "text", "Of all models that answer a query"),
+    Column("seen", "Trained on it", "text", "What is disclosed of its training; several words where data sets differ, gravest first. clean: nothing of it; source seen: only what it "
+           "was made from, as MS MARCO for mMARCO; train split seen: not the queries that are evaluated; test seen: those, too; undisclosed: not known"),
     Column("seen_why", "Why", "text", "What the word under Trained on it rests on"),
     Column("trust", "Trust", "text", "claimed: as stated; consistent: possible numbers; recomputed: from its gold ranks; reproduced: run again by others"),
-    Column("lift", "Lift", "number", "Same-language lift: share of the query's language among the first 10 over its share of the pool, where the relevant "
-           "document is in another language. 1 is indifference"),
-    Column("licence", "Licence", "text", "Of all models that answer a query"),
     Column("parameters", "Parameters, M", "number", "Of all models that answer a query"),
     Column("dimension", "Dimension", "integer", "Numbers that stand for a document in the index"),
     Column("dtype", "Computed in", "text", "dtype of encoders and re-rankers"),
@@ -149,7 +162,10 @@ _MORE = ("own", "hardware", "parameters", "dimension", "dtype", "seen_why")  # s
 
 
 def _note(index: Index, standing: Standing, rows: Rows, shown: Sequence[Column]) -> str:
-    told = "A tier is no statement of equality: its systems cannot be told from its leader by these queries."
+    told = (
+        "A tier is no statement of equality: its systems cannot be told from its leader by these queries. "
+        "Tiers need not follow scores: a difference that rests on few topics is harder to tell."
+    )
     if not any(column.key == "ms" for column in shown):
         return told
     machines = {paced.hardware for row in rows if (paced := pace(index, standing.entries[row])).ms is not None}
@@ -180,7 +196,7 @@ class _View:
                 return Interval(float(s.score[row]), float(s.low[row]), float(s.high[row]))
             case "worst_pair":
                 return worst_words(s, row)
-            case "worst" | "own" | "loss" | "lift":
+            case "cross" | "worst" | "own" | "loss" | "lift":
                 return float(getattr(s, key)[row])
             case "pairs":
                 return f"{s.cells[row]:,} of {s.cells_of:,}"

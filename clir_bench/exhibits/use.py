@@ -15,7 +15,7 @@ _EXTRAS = {"hnswlib": "hnswlib", "faiss": "ann", "usearch": "usearch"}
 
 
 class Use(NamedTuple):
-    """Lines for a shell; ``run`` is None where its submission does not tell enough to repeat it."""
+    """Lines for a shell in a checkout of clir-bench; ``run`` is None where its submission does not tell enough to repeat it."""
 
     install: str
     run: str | None
@@ -35,5 +35,4 @@ def how_to_use(submission: Submission) -> Use:
     }
     extras |= {"translate" for stage in submission.system.stages if isinstance(stage, TranslateStage) and stage.model}
     extras |= {extra for extra, there in (("demo", "demo" in words), ("mteb", any(word.startswith("mteb:") for word in words))) if there}
-    package = f"clir-bench[{','.join(sorted(extras))}]" if extras else "clir-bench"
-    return Use(shlex.join(["pip", "install", package]), run)
+    return Use(shlex.join(["pip", "install", f".[{','.join(sorted(extras))}]" if extras else "."]), run)

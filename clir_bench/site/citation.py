@@ -1,18 +1,27 @@
-"""How to cite what the board shows: the software, and the publications whose numbers stand beside ours."""
+"""How to cite what the board shows: the software with its index, the data sets, and the publications whose numbers stand beside ours."""
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.metadata import version
 
 from clir_bench.claims import load_claims
+from clir_bench.standings.index import Index
+from clir_bench.standings.memory import remembered
+from clir_bench.task import known_task
 
 
-@cache
-def bibtex() -> str:
-    """BibTeX of clir-bench in this version, and of every publication among the claims."""
+def bibtex(index: Index) -> str:
+    """BibTeX of clir-bench in this version, of every data set on the board that is defined here, and of every publication among the claims."""
+    return remembered(index, ("bibtex",), lambda: _bibtex(index))
+
+
+def _bibtex(index: Index) -> str:
+    newest = str(index.entries["started"].max())[:10]
     software = (
         "@software{clir_bench,\n  title = {clir-bench: benchmark, toolkit and leaderboard for cross-lingual information retrieval},\n"
-        f"  author = {{{{The clir-bench authors}}}},\n  version = {{{version('clir-bench')}}},\n  year = {{2026}}\n}}"
+        f"  author = {{{{The clir-bench authors}}}},\n  version = {{{version('clir-bench')}}},\n  year = {{{newest[:4]}}},\n"
+        f"  note = {{Index {index.path.name}; newest submission of {newest}}}\n}}"
     )
-    return "\n\n".join([software, *(claims.source.bibtex for claims in load_claims())]) + "\n"
+    tasks = dict.fromkeys(board.shape.task for board in index.boards.values())
+    data_sets = [task.citation.strip() for name in tasks if (task := known_task(name))]
+    return "\n\n".join([software, *dict.fromkeys(each for each in data_sets if each != "none"), *(claims.source.bibtex for claims in load_claims())]) + "\n"

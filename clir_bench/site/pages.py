@@ -22,12 +22,15 @@ from clir_bench.exhibits.tables import Cell, Column, Link, Table
 from clir_bench.records import TimingRecord
 from clir_bench.site.api import FILES
 from clir_bench.site.citation import bibtex
-from clir_bench.site.frame import Page, code, heading, listed, sentences, side_by_side, up_from
+from clir_bench.site.frame import Page, code, heading, linked, listed, sentences, side_by_side, up_from
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing, standing
 from clir_bench.standings.selection import Selection
 
+MOST = 100
+"""Systems on the first page; where there are more, all of them have a page of their own."""
+_ALL = "leaderboard.html"
 _BEST = 20  # systems on the page of a language
 _TOLD = (
     ("Run", "started"),
@@ -42,13 +45,16 @@ _TOLD = (
 
 def count(index: Index) -> int:
     """How many pages there are."""
-    return 3 + len(index.boards) + len(index.lines) + len(tongues.tongues(standing(index, Selection())))
+    usual = standing(index, Selection())
+    return 3 + (len(usual.lines) > MOST) + len(index.boards) + len(index.lines) + len(tongues.tongues(usual))
 
 
 def pages(index: Index) -> Iterator[Page]:
     """All of them, one at a time."""
     usual = standing(index, Selection())
     yield _home(index, usual)
+    if len(usual.lines) > MOST:
+        yield Page(_ALL, "All systems", _LEAD, _ranking(index, usual, "./"))
     yield _about(index)
     yield from (_board(index, board) for board in index.boards.values())
     table = tongues.overview_table(index, usual, lambda tag: f"./languages/{tag}.html")
@@ -59,10 +65,11 @@ def pages(index: Index) -> Iterator[Page]:
 
 def _home(index: Index, usual: Standing) -> Page:
     sets = [
-        (board.title, f"./data/{key}.html", f", {len(board.pairs):,} pairs, n = {int(board.shape.n.sum()):,} queries") for key, board in index.boards.items()
+        (board.title, f"./data/{key}.html", f", {len(board.pairs):,} pair{'s' * (len(board.pairs) > 1)}, n = {int(board.shape.n.sum()):,} queries")
+        for key, board in index.boards.items()
     ]
-    lead = "Systems that answer questions in one language from documents in others. Those of one tier cannot be told from its leader by the queries that were asked."
-    return Page("index.html", "Leaderboard", lead, [*_ranking(index, usual, "./"), heading("Data sets"), listed(sets), heading("All numbers"), _files()])
+    files = [(name, f"./{name}", "") for name, _ in _files()]
+    return Page("index.html", "Leaderboard", _LEAD, [linked("Data sets", sets), linked("All numbers", files), *_ranking(index, usual, "./", MOST)])
 
 
 def _board(index: Index, board: Board) -> Page:
@@ -83,10 +90,13 @@ def _board(index: Index, board: Board) -> Page:
     return Page(file, board.title, f"{oracle}Version {board.shape.version}; a pair is the language of the question and that of the documents.", parts)
 
 
-def _ranking(index: Index, found: Standing, up: str) -> list[str]:
-    """The systems of a standing, what their tiers say, those without a rank, and what publications print."""
+def _ranking(index: Index, found: Standing, up: str, most: int | None = None) -> list[str]:
+    """The systems of a standing, the first ``most`` of them, what their tiers say, those without a rank, and what publications print."""
     ranked, others = order_rows(index, found)
     parts = []
+    if most is not None and len(found.lines) > most:
+        ranked, others = ranked[:most], others[: max(0, most - len(ranked))]
+        parts.append(linked(f"The first {most:,} systems", [(f"all {len(found.lines):,}", f"{up}{_ALL}", " are on a page of their own")]))
     if len(ranked):
         table = board_table(index, found, ranked, (*usual_columns(found), "hardware"))
         parts += [_still(table, up).html(), sentences(*tier_sentences(index, found))]
@@ -110,10 +120,9 @@ def _language(index: Index, usual: Standing, tag: str) -> Page:
             columns = Column("system", "System", "link"), Column("score", measure, "percent"), Column("n", "n", "integer", "Queries evaluated")
             rows: list[tuple[Cell, ...]] = [(Link(str(line := index.lines[usual.lines[row]]), system_address(line)), float(scores[row]), n) for row in best]
             note = "Macro mean over pairs, then over data sets; not tested here: neighbours may well be equal."
-            parts += [
-                heading(words),
-                _still(Table(f"{words}: the best {len(best)} of {int(np.isfinite(scores).sum())} systems", columns, tuple(rows), note), up_from(file)).html(),
-            ]
+            known = int(np.isfinite(scores).sum())
+            caption = f"{words}, {tongues.pair_words(usual, tag, side)}: the best {len(best)} of {known} system{'s' * (known > 1)}"
+            parts += [heading(words), _still(Table(caption, columns, tuple(rows), note), up_from(file)).html()]
     leader = tongues.serving(index, usual, tag, "query").line
     if leader is not None:
         tables = (tongues.partners_table(index, board, leader, mask, tag, measure) for board, mask in zip(usual.boards, usual.pairs, strict=True))
@@ -150,7 +159,7 @@ def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
     ]  # fmt: skip
     parts = [profile.facts_html(facts)]
     if (found := cells(index, board, line, every, measure)) is not None:
-        note = f"Percent; {asked(board, every)}. Means are over pairs, unweighted."
+        note = f"Percent; {asked(board, every)}."
         drawn = Map(found.value, low=found.low, high=found.high)
         parts.append(map_table(board, every, drawn, f"{measure}, {index.lines[line]}, {short(board)}", note=note).html(small=True))
     if timings := _timings(index).get(entry):
@@ -160,16 +169,21 @@ def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
 
 def _about(index: Index) -> Page:
     columns = (
-        Column("cell", "Cell", "text"), Column("value", "As printed"), Column("unit", "in"), Column("n", "n", "integer"), Column("from", "n is"), Column("possible", "Possible"),
+        Column("cell", "Cell", "text"), Column("value", "As printed"), Column("unit", "in"), Column("n", "n", "integer"), Column("from", "n is"),
+        Column("possible", "Possible", "text", "Whether some whole number of n queries gives the printed value"),
         Column("caution", "What to know"), Column("source", "Source", "link"),
     )  # fmt: skip
-    claims = tuple(
-        (r.id, r.printed, r.unit, r.n, r.n_from, f"{r.possible.state}: {r.possible.reason}", r.caution, Link(f"{r.source}, {r.table}", r.url))
-        for r in claim_rows(index)
-    )
+    claims = tuple((r.id, r.printed, r.unit, r.n, r.n_from, r.possible.state, r.caution, Link(f"{r.source}, {r.table}", r.url)) for r in claim_rows(index))
     parts = [heading(title) + sentences(*told) for title, *told in _MEANING]
     if claims:
-        parts += [heading("Published numbers"), Table("What publications print, cell by cell: claimed, and never ranked", columns, claims).html(small=True)]
+        note = (
+            "Possible: whether some whole number of n queries gives the printed value. Not testable: n is not known, or differs between pairs, or is so large that"
+            " some number gives every value of this precision; or the value is no share of queries."
+        )
+        parts += [
+            heading("Published numbers"),
+            Table("What publications print, cell by cell: claimed, and never ranked", columns, claims, note).html(small=True),
+        ]
     if index.problems:
         parts += [heading("Problems"), *map(sentences, index.problems)]
     if events := profile.events(index):
@@ -178,16 +192,19 @@ def _about(index: Index) -> Page:
         "about.html",
         "About",
         "What is counted, how it is computed, and where the numbers can be had.",
-        [*parts, heading("All numbers"), _files(), heading("Citation"), code(bibtex())],
+        [*parts, heading("All numbers"), listed((name, f"./{name}", f": {says}") for name, says in _files()), heading("Citation"), code(bibtex(index))],
     )
 
 
+_LEAD = (
+    "Systems that answer questions in one language from documents in others. Those of one tier cannot be told from its leader by the queries that were asked."
+)
 _MEANING = (
     ("What is counted", "A pair is the language of the question and that of its relevant document, in that order.",
      "All pairs of a data set search one multilingual pool. R@10 is the share of queries whose relevant document is among the first 10.",
      "A score is the unweighted mean over pairs, then over data sets; n is the number of evaluated queries. A system that lacks a pair has no score."),
-    ("Intervals and tiers", "The same question is asked in several languages, so topics are resampled whole: intervals are 95 % of 1,000 such resamples.",
-     "The best system without a tier leads one; those that a test cannot tell from it join (topics flipped, Holm over all pairs of systems, 5 %).",
+    ("Intervals and tiers", "The same question is asked in several languages, so topics are resampled whole: intervals are 95\u00a0% of 1,000 such resamples.",
+     "The best system without a tier leads one; those that a test cannot tell from it join (topics flipped, Holm over all pairs of systems, 5\u00a0%).",
      "A tier is no statement of equality, and the rank interval says how far a place could move."),
     ("Bias", "Own-language recall is what the system would find had the pool held only the language of the document; bias loss is that less what it finds.",
      "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference."),
@@ -198,15 +215,15 @@ _MEANING = (
 )  # fmt: skip
 
 
-def _files() -> str:
-    tables = [(f"{name}.parquet", f"./{name}.parquet", ": as in the index") for name in FILES]
-    records = [
+def _files() -> list[tuple[str, str]]:
+    """The files beside the pages, and what they hold."""
+    return [
+        *((f"{name}.parquet", "as in the index") for name in FILES),
         ("boards.json", "data sets with pairs and n"),
         ("systems.json", "systems and their facts"),
         ("claims.json", "published numbers"),
         ("events.json", "the log"),
     ]
-    return listed([*tables, *((name, f"./{name}", f": {says}") for name, says in records)])
 
 
 def _still(table: Table, up: str) -> Table:

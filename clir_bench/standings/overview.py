@@ -37,8 +37,8 @@ class Standing:
 
     ``entries`` int32 [systems, boards], -1 = none; ``board_scores`` [systems, boards] are macro means over the chosen pairs, NaN unless all are there;
     ``score`` is their mean, NaN unless all are there. ``cells`` of ``cells_of`` pairs are there. ``low``, ``high``: 95 %, topics resampled; ``tier``,
-    ``rank_low``, ``rank_high``: 0 where not ranked. ``own`` and ``loss``: own-language mean and bias loss over pairs of two languages. ``why``: why
-    nothing is ranked, "" if something is.
+    ``rank_low``, ``rank_high``: 0 where not ranked. Over pairs of two languages alone: ``cross``, the score; ``own`` and ``loss``, own-language mean and
+    bias loss. ``why``: why nothing is ranked, "" if something is.
     """
 
     selection: Selection
@@ -57,6 +57,7 @@ class Standing:
     tier: Ints
     rank_low: Ints
     rank_high: Ints
+    cross: Floats
     worst: Floats
     worst_pair: tuple[tuple[str, Pair] | None, ...]
     own: Floats
@@ -136,7 +137,7 @@ def _standing(index: Index, selection: Selection) -> Standing:
     return Standing(
         selection, boards, pairs, lines[order], entries[order], board_scores[order], score[order], cells[order], int(sum(m.sum() for m in pairs)),
         int(sum(board.shape.n[mask].sum() for board, mask in zip(boards, pairs, strict=True))), found.topics if isinstance(found, Evidence) else 0,
-        low[order], high[order], tier[order], rank_low[order], rank_high[order], worst[order], tuple(worst_pair[i] for i in order), own[order], loss[order],
+        low[order], high[order], tier[order], rank_low[order], rank_high[order], _cross(boards, pairs, means, size)[order], worst[order], tuple(worst_pair[i] for i in order), own[order], loss[order],
         _lift(index, boards, pairs, entries)[order], found if isinstance(found, str) else "" if (tier > 0).any() else "no system has gold ranks for all of these pairs",
     )  # fmt: skip
 
@@ -192,6 +193,13 @@ def _bounds(
     flat = high - low < 1e-9
     bounds = wilson(found.scores[mine] * found.topics, found.topics)
     return np.where(flat, bounds[0], low), np.where(flat, bounds[1], high)
+
+
+def _cross(boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]], means: Sequence[Floats], size: int) -> Floats:
+    """The mean over data sets of the macro mean over their pairs of two languages; NaN unless all are there, or where there are none."""
+    two = [np.array([not board.pairs[i].same for i in np.flatnonzero(mask)]) for board, mask in zip(boards, pairs, strict=True)]
+    parts = [found[:, kept].mean(1) for found, kept in zip(means, two, strict=True) if kept.any()]
+    return np.mean(parts, axis=0) if parts else np.full(size, np.nan)
 
 
 def _worst(boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]], means: Sequence[Floats], size: int) -> tuple[Floats, list[tuple[str, Pair] | None]]:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits import profile
-from clir_bench.exhibits.cells import all_printed, publications
+from clir_bench.exhibits.cells import all_printed, publications, table_facts
 from clir_bench.exhibits.reference import SECTIONS, boards_table
 from clir_bench.exhibits.tables import Column, Table
 from clir_bench.site import api
@@ -30,8 +30,7 @@ def show_published() -> None:
         st.html(
             f'<p class="cb-text"><a href="{escape(s.url, quote=True)}">{escape(s.title)}</a>, {escape(", ".join(s.authors))}, {s.year}. {escape(publication.notes or "")}</p>'
         )
-        cautions = [(f"{table.table}: {len(table.cells)} cells", "\n".join([table.caption, *table.cautions])) for table in publication.tables]
-        st.html(profile.facts_html(cautions))
+        st.html(profile.facts_html(table_facts(publication)))
     with st.expander("Every transcribed number", key="numbers", bind="query-params", on_change="rerun") as cells:
         if cells.open:
             shell.show_table(all_printed(index), "published", small=True)
@@ -41,7 +40,7 @@ def show_log() -> None:
     """The newest events, and what is wrong with which file."""
     found = profile.events(index)[-_NEWEST:]
     if found:
-        shell.show_table(profile.events_table(found, f"The newest {len(found)} events"), "events", small=True)
+        shell.show_table(profile.events_table(found, "The newest event" if len(found) == 1 else f"The newest {len(found)} events"), "events", small=True)
     else:
         shell.say("The event log is empty: no submission was accepted, replaced, reproduced, flagged or withdrawn by a maintainer yet.")
     if index.problems:
@@ -61,7 +60,7 @@ def show_api() -> None:
 
 shell.head(
     "About",
-    "How every number here is computed, what the words mean, and what is not known. The methods are in the repository's docs: measures, statistics, submissions.",
+    "How every number here is computed, what the words mean, and what is not known.",
 )
 index = shell.index()
 st.html(f"<style>{profile.STYLE}</style>")
@@ -77,4 +76,4 @@ show_published()
 st.header("API", anchor=False)
 show_api()
 st.header("Cite it", anchor=False)
-shell.code(shell.bibtex())
+shell.code(shell.bibtex(index))

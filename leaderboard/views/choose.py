@@ -13,31 +13,6 @@ from clir_bench.exhibits.nearby import nearby_table
 from clir_bench.exhibits.use import use_of
 from clir_bench.standings.selection import Selection
 
-_TRACKS = ("all", "retrieval", "rerank")
-
-
-def ask() -> Selection:
-    """The sentence that is built."""
-    boards = [board for board in shell.index().boards.values() if not board.oracle]
-    asked, held = ({code for board in boards for code in getattr(board, f"{side}_languages")} for side in ("query", "document"))
-    with st.container(horizontal=True):
-        query, document = (
-            st.multiselect(
-                title, sorted(codes, key=shell.language), format_func=shell.language, key=key, bind="query-params", placeholder="any language", width=185
-            )
-            for title, codes, key in (("Questions in", asked, "queries"), ("Documents in", held, "documents"))
-        )
-        size = st.selectbox("Weights", shell.SIZES, format_func=shell.gigabytes_words, key="gigabytes", bind="query-params", placeholder="any size", width=150)
-        licence, seen, track = (
-            st.selectbox(title, list(options), format_func=shell.OPTIONS[key].__getitem__, key=key, bind="query-params", width=width)
-            for title, key, options, width in (
-                ("Licence", "licence", shell.OPTIONS["licence"], 130),
-                ("Trained on the data", "seen", shell.OPTIONS["seen"], 225),
-                ("Stages", "track", _TRACKS, 212),
-            )
-        )
-    return Selection(queries=tuple(query), documents=tuple(document), gigabytes=size, licence=licence, seen=seen, track=track)
-
 
 def show_nearest(wish: Selection) -> None:
     """For a pair that nobody measured."""
@@ -70,8 +45,9 @@ def show_answer(wish: Selection, found: Answer) -> None:
         )
         + "</p>"
     )
-    st.header("Run it", anchor=False)
-    show_use(found)
+    if found.useful:
+        st.header("Run it", anchor=False)
+        show_use(found)
     if found.tested:
         st.header("Does translating or re-ranking help here?", anchor=False)
         effects = effects_table(index, found)
@@ -84,7 +60,10 @@ def show_answer(wish: Selection, found: Answer) -> None:
 def show_use(found: Answer) -> None:
     """The command of the member that is picked."""
     index, s = shell.index(), found.standing
-    shell.say(f"{index.lines[s.lines[found.pick]]}, as it was evaluated; --task path/to/folder evaluates it on documents of your own.")
+    kind = ", the smallest of the tie" if len(found.group) > 1 else ""
+    shell.say(
+        f"{index.lines[s.lines[found.pick]]}{kind}, as it was evaluated. In a checkout of clir-bench; --task path/to/folder evaluates it on documents of your own."
+    )
     try:
         use = use_of(index, int(s.entries[found.pick].max()))
     except ClirBenchError:
@@ -95,8 +74,7 @@ def show_use(found: Answer) -> None:
         st.info("Its submission does not tell enough to repeat it by one command; its page says what is known.", icon=":material/info:")
 
 
-shell.head("Choose", "Which system for your languages and your limits: all that cannot be told from the best, and what sets them apart.")
-asked = ask()
+asked = shell.selection()
 wish = settled(shell.index(), asked)
 if wish is None and len(asked.queries) == len(asked.documents) == 1:
     show_nearest(asked)

@@ -18,22 +18,23 @@ def show_ranked(found: Standing) -> None:
     shell.say(*tier_sentences(index, found))
     known = {key: column.title for key, column in columns_of(found).items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        words = st.text_input("Find a system", key="find", bind="query-params", type="search", placeholder="part of a name", width=240)
-        order = st.selectbox("In the order of", ORDERS, key="sort", bind="query-params", width=170)
+        words = st.text_input("Find a system", key="find", **shell.KEPT, type="search", placeholder="part of a name", width=240)
+        order = st.selectbox("In the order of", ORDERS, key="sort", **shell.KEPT, width=170)
         with st.popover("Columns"):
-            picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", bind="query-params", placeholder="the usual ones")
+            picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", **shell.KEPT, placeholder="the usual ones")
     rows = order_rows(index, found, order, words or "")
-    shown, suffix = shell.paged(len(rows.ranked), "page")
+    shown, _ = shell.paged(len(rows.ranked), "page")
     if len(rows.ranked):
-        shell.show_table(board_table(index, found, rows.ranked[shown], picked or None), f"leaderboard{suffix}")
+        table = board_table(index, found, rows.ranked[shown], picked or None)
+        shell.show_table(table, "leaderboard", whole=lambda: board_table(index, found, rows.ranked, picked or None))
     elif words:
         st.info("No system with a rank has all of these words in its name.", icon=":material/search_off:")
     else:
         st.info("No system has a rank here; those that pass are below.", icon=":material/info:")
     if len(rows.others):
         with st.expander(f"{len(rows.others):,} without a rank", expanded=not len(rows.ranked)):
-            shown, suffix = shell.paged(len(rows.others), "more")
-            shell.show_table(unranked_table(index, found, rows.others[shown]), f"unranked{suffix}")
+            shown, _ = shell.paged(len(rows.others), "more")
+            shell.show_table(unranked_table(index, found, rows.others[shown]), "unranked", whole=lambda: unranked_table(index, found, rows.others))
 
 
 def show_published(table: Table) -> None:

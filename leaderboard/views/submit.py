@@ -42,7 +42,11 @@ def show_refusal(problems: str) -> None:
 def show_entry(entry: submit.Entry) -> None:
     """What it is, how it does, where it would land, and what to do next."""
     s, at = entry.submission, entry.landing
-    st.header(f"It holds, and would stand on {s.task.name} v{s.task.version}".replace("_", r"\_"), anchor=False)
+    copied = next((found.text for found in entry.likenesses if found.kind == "copy"), None)
+    told = f"It holds, and would stand on {s.task.name} v{s.task.version}"
+    st.header((told if copied is None else f"{told}, marked as a copy").replace("_", r"\_"), anchor=False)
+    if copied is not None:
+        show_refusal(copied)
     st.html(f"<style>{profile.STYLE}</style>{profile.chain_html(s.system.stages)}")
     place = f"rank {at.rank} of {at.of:,}" if at.rank else f"no rank: {at.why}"
     facts = [
@@ -70,14 +74,14 @@ def show_entry(entry: submit.Entry) -> None:
 shell.head("Submit", "Drop a submission: it is checked here as CI checks it, and you see where it would land before anybody else sees it.")
 index = shell.index()
 st.html(f"<style>{_STYLE}</style>")
-upload = st.file_uploader("A submission, as clir-bench evaluate writes it (JSON, at most 4 MB)", type="json", key="file")
+upload = st.file_uploader("A submission, as clir-bench evaluate writes it (JSON, at most 4 MB; a larger one is not taken)", type="json", key="file")
 if upload is None:
     shell.say(
         "The file is read in memory, and forgotten when you leave: nothing is kept or sent anywhere.",
         "clir-bench submit does the same on your machine. These two commands make a file and try it:",
     )
     shell.code(
-        "clir-bench evaluate --model demo --task sample --output results\nclir-bench submit results/sentence-transformers__all-MiniLM-L6-v2/native/sample-v1.json --dry-run"
+        "clir-bench evaluate --model bm25 --k1 1.2 --task sample --output results\nclir-bench submit results/clir-bench__bm25/multilingual-k1_1.2/sample-v1.json --dry-run"
     )
     shell.say(
         "Checked are its form, every number against its gold ranks (one byte a query), its task and collection, its place, and whether it copies another.",

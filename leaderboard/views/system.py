@@ -20,6 +20,9 @@ from clir_bench.standings.selection import Selection
 def choose_system() -> int:
     """The system, from the address or the list; none is the usual one, so that every choice stands in the address. Without one the page ends here."""
     names = [str(line) for line in index.lines]
+    chosen = st.session_state.get("system", st.query_params.get("system"))
+    title = names[chosen] if isinstance(chosen, int) else chosen if chosen in names else "System"
+    shell.head(title, "What a system is made of, how it does on each data set, and all that is needed to trust and to repeat its numbers.")
     line = st.selectbox("System", range(len(names)), None, format_func=names.__getitem__, key="system", bind="query-params", placeholder="Choose a system")
     if line is None:
         st.html(f'<p class="cb-text">Each row of the <a href="{shell.address("leaderboard")}">Leaderboard</a> leads here, too.</p>')
@@ -111,10 +114,9 @@ def show_citation() -> None:
         shell.code(submission.citation)
     else:
         shell.say("Its submission does not say how to cite the system.")
-    shell.code(shell.bibtex())
+    shell.code(shell.bibtex(index))
 
 
-shell.head("System", "What a system is made of, how it does on each data set, and all that is needed to trust and to repeat its numbers.")
 index = shell.index()
 line = choose_system()
 entries = profile.entries_of(index, line)

@@ -42,7 +42,7 @@ def test_a_row_leads_to_its_system_and_back_to_the_same_rows(visit: Visit) -> No
     names = rows.all_inner_texts()
     assert len(names) > 5
     rows.nth(2).click()
-    expect(page.locator("h1")).to_have_text("System")
+    expect(page.locator("h1")).to_have_text(names[2])
     expect(_box(page, "System")).to_have_value(names[2])
     page.go_back()
     expect(page.locator("h1")).to_have_text("Leaderboard")
@@ -79,6 +79,45 @@ def test_filters_stay_from_page_to_page(visit: Visit) -> None:
     expect(page).to_have_url(re.compile(r"/pairs\?queries=Arabic$"))
     expect(page.locator("table.cb").first).to_contain_text("Arabic")
     assert {row[0].partition(" →")[0] for row in _table(page).rows} <= {"Arabic", "mean"}
+
+
+def test_what_a_link_chose_goes_along_through_the_menu_and_back(visit: Visit) -> None:
+    page = visit.open("./?queries=Arabic&documents=Russian").page
+    page.get_by_test_id("stTopNavLink").filter(has_text="Leaderboard").click()
+    expect(page.locator("h1")).to_have_text("Leaderboard")
+    expect(page.locator("table.cb caption").first).to_contain_text("1 pair of CLIRMatrix")
+    assert parse_qs(urlsplit(page.url).query) == {"queries": ["Arabic"], "documents": ["Russian"]}
+    visit.settle()
+    page.get_by_test_id("stTopNavLink").filter(has_text="About").click()  # where nothing is chosen
+    expect(page.locator("h1")).to_have_text("About")
+    visit.settle()
+    page.get_by_test_id("stTopNavLink").filter(has_text="Choose").click()
+    expect(page.locator("h1")).to_have_text("Choose")
+    visit.settle()
+    assert parse_qs(urlsplit(page.url).query) == {"queries": ["Arabic"], "documents": ["Russian"]}
+
+
+def test_an_address_may_hold_the_values_of_the_api(visit: Visit) -> None:
+    page = visit.open("./leaderboard?queries=ar,en&documents=ru&gigabytes=1&same=without").page
+    expect(page).to_have_url(re.compile("queries=Arabic&queries=English"))
+    assert parse_qs(urlsplit(page.url).query) == {
+        "queries": ["Arabic", "English"], "documents": ["Russian"], "gigabytes": ["at most 1 GB"], "same": ["left out"],
+    }  # fmt: skip
+    expect(page.locator("table.cb caption").first).to_contain_text("3 pairs of CLIRMatrix, Large-Scale")
+    assert page.get_by_role("alert").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("./leaderboard?queries=Klingon&measure=R%407", "queries=Klingon; measure=R@7 (near: R@1"),
+        ("./system?system=synthetic-00%2Fmodel-00%2Fnativ", "near: synthetic-00/model-00/native"),
+    ],
+)
+def test_what_an_address_asks_for_in_vain_is_told(at: str, said: str, visit: Visit) -> None:
+    page = visit.open(at).page
+    expect(page.get_by_role("alert")).to_contain_text(said)
+    assert visit.violations() == []
 
 
 def test_the_way_back_leads_to_the_page_before_as_it_was_left(visit: Visit) -> None:
