@@ -206,7 +206,7 @@ def read_claims(path: Path) -> Claims:
     try:
         claims = Claims.model_validate_json(content)
     except ValidationError as error:
-        raise ClirBenchError.of(str(path), [line.replace("file: Invalid JSON", "not JSON") for line in problems_in(error, Claims)]) from None
+        raise ClirBenchError.of(str(path), problems_in(error, Claims)) from None
     problems = disagreements(claims)
     if claims.source.key != path.stem:
         problems.insert(0, f"source.key: {claims.source.key!r}, but the file is called {path.name!r}. Make them equal.")

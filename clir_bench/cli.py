@@ -191,12 +191,11 @@ def _show(o: argparse.Namespace) -> int:
 
 def _compare(o: argparse.Namespace) -> int:
     from clir_bench import views, views_compare
-    from clir_bench.compare import as_record, compare
+    from clir_bench.compare import as_record, compare, read_both
     from clir_bench.errors import SubmissionError
     from clir_bench.layout import layout_beside
-    from clir_bench.submission import read_submission
 
-    a, b = read_submission(o.a), read_submission(o.b)
+    a, b = read_both(o.a, o.b)
     layout = layout_beside([Path(o.a), Path(o.b)], a.task.name, a.task.version, a.task.fingerprint)
     try:
         result = compare(a, b, o.measure, layout)

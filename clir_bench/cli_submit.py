@@ -61,11 +61,13 @@ def _submit(o: argparse.Namespace) -> int:
         submit.write(entry, folder)
         if o.record:
             submit.record(entry, folder, o.by)
-    steps = submit.pull_request_steps(entry, folder)
+    steps = [] if entry.copied else submit.pull_request_steps(entry, folder)  # nobody is led to push what another model answered
     if o.json:
         print(json.dumps({**_as_record(entry), "written": not o.dry_run and not there, "steps": steps}, indent=1, ensure_ascii=False))
         return 0
     if not o.quiet:
+        if entry.copied:
+            print(_copy_words(entry))
         print(f"{entry.submission.system.name} ({entry.submission.system.variant}) on {entry.submission.task.name} v{entry.submission.task.version}")
         if entry.correction:
             print(f"replaces: {entry.correction}")
@@ -73,20 +75,34 @@ def _submit(o: argparse.Namespace) -> int:
         print(f"contamination: {entry.contamination.state}\n  {entry.contamination.reason}")
         print(f"landing: {_landing(entry)}")
         for found in entry.likenesses:
-            print(f"{found.kind}: {found.text}")
-        print("next:\n" + "\n".join(f"  {step}" for step in steps))
+            if found not in entry.copied:
+                print(f"{found.kind}: {found.text}")
+        if steps:
+            print("next:\n" + "\n".join(f"  {step}" for step in steps))
     print(f"{'in its place:' if there else 'would write' if o.dry_run else 'wrote'} {folder / entry.path}")
     return 0
 
 
+def _copy_words(entry: Entry) -> str:
+    """That it is a copy, of what, and what follows."""
+    first, *others = (found.path for found in entry.copied)
+    of = f"{first}{f' (and of {len(others):,} more)' * bool(others)}"
+    return (
+        f"copy: all {entry.copied[0].telling:,} ranks that tell systems apart are those of {of}, another model\n"
+        "  If it is that model: name it so in system.name and system.stages, and submit again. If it is not: say in notes why the two agree. The review"
+        " of a pull request tells this, the log keeps it (flagged), and a maintainer decides; so no steps are given."
+    )
+
+
 def _audit(o: argparse.Namespace) -> int:
     from clir_bench.audit import MOST_DIFFERENCE, NEAR, audit
+    from clir_bench.compare import read_both
     from clir_bench.events import LOG, append_event, read_events, sha256_of
-    from clir_bench.submission import path_of, read_submission
+    from clir_bench.submission import path_of
     from clir_bench.trust import assess
 
     _check_recorder(o)
-    first, second = read_submission(o.file), read_submission(o.rerun)
+    first, second = read_both(o.file, o.rerun)
     for path, submission in ((o.file, first), (o.rerun, second)):
         if (found := assess(submission)).trust != "recomputed":
             raise SubmissionError.of(f"{path}: an audit compares gold ranks that hold, but it is {found.trust}", found.reasons)

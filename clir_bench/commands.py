@@ -21,7 +21,7 @@ def command_of(submission: Submission) -> str | None:
     """The command line that repeats an evaluation: the one it states, else one made of its stages; None where that is not known.
 
     A stated command is passed on only where it is one ``clir-bench evaluate`` with every word quoted, so that pasting it can do nothing else, and where its
-    options are of this task and these stages: what is pasted as this system must not run another, nor overwrite what is there.
+    options are of this task and these stages: what is pasted as this system must not run another. How it was told, kept and filed is left out.
     """
     stated = submission.provenance.command
     try:
@@ -29,7 +29,7 @@ def command_of(submission: Submission) -> str | None:
     except ValueError:
         words = []
     quoted = shlex.join(words) == stated
-    words = [word for word in words if word != "--overwrite"]
+    words = [*_bare(words)]
     if words[:2] == ["clir-bench", "evaluate"] and words[-1] != "..." and quoted and _is_of(words[2:], submission):
         return shlex.join(words)
     task, system = submission.task, submission.system
@@ -41,12 +41,17 @@ def command_of(submission: Submission) -> str | None:
     return shlex.join(["clir-bench", "evaluate", *_options(rebuilt), "--task", task.name, *track, *pairs])
 
 
+def _bare(words: Sequence[str]) -> Iterator[str]:
+    """The words without the options that decide no number, and without their values."""
+    for word, before in zip(words, ["", *words], strict=False):
+        if word not in _ASIDE and _FOLDER not in (before, word) and not word.startswith(f"{_FOLDER}="):
+            yield word
+
+
 def _is_of(options: Sequence[str], submission: Submission) -> bool:
     """Whether these options of ``evaluate`` ask for a submission's task and stages: models, texts, indexes, precision."""
-    parser = _Parser(add_help=False)
+    parser = _Parser(add_help=False, allow_abbrev=False)
     add_evaluate(lambda *_: parser)
-    for flag in ("-q", "--quiet", "--json"):
-        parser.add_argument(flag, action="store_true")
     try:
         o = parser.parse_args(options)
         asked = System(model=o.model or LEXICAL, fuse=tuple(o.fuse), reranker=o.rerank).settled()
@@ -153,4 +158,5 @@ def _options(system: System) -> Iterator[str]:
             yield from (f"--{field.replace('reranker', 'rerank').replace('_', '-')}", str(each))
 
 
+_ASIDE, _FOLDER = ("-q", "--quiet", "--json", "--no-cache", "--overwrite"), "--output"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -13,7 +13,7 @@ from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
 from clir_bench.layout import Layout, fits
 from clir_bench.measures import parse_measure, values
-from clir_bench.submission import Submission
+from clir_bench.submission import Submission, read_submission
 
 LEVEL = 0.95
 """Of every interval; a test is significant below 1 - LEVEL, and a difference detectable that is found with a power of 80 %."""
@@ -28,7 +28,7 @@ class Interval(NamedTuple):
 
 
 class PairDifference(NamedTuple):
-    """B against A in one pair.
+    """A against B in one pair; the difference is A less B: positive where A is better.
 
     ``p``: the exact McNemar test's where all values are 0 or 1 (two-sided, binomial on the queries that disagree), else that of 10,000 sign flips.
     ``significant``: after Benjamini and Hochberg over the pairs compared. ``detectable``: the smallest true difference found with 80 % power at this
@@ -50,7 +50,7 @@ class PairDifference(NamedTuple):
 
 
 class Overall(NamedTuple):
-    """The difference of the macro means, with topics flipped and resampled whole.
+    """The difference of the macro means, A less B, with topics flipped and resampled whole.
 
     ``more_topics``: how many more would find this difference with 80 % power, ``more_queries`` the evaluated queries those have; 0 where it is found
     already, None where there is no difference to find.
@@ -67,7 +67,7 @@ class Overall(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """All pairs both have; means are macro means over those. Without a layout nothing says which queries are one question, and ``overall`` is None."""
+    """All pairs both have; means are macro means over those, ``wins`` the pairs in which A is better. Without a layout nothing says which queries are one question, and ``overall`` is None."""
 
     measure: str
     exact_test: bool
@@ -117,6 +117,20 @@ def compare(a: Submission, b: Submission, measure: str = "R@10", layout: Layout 
     )  # fmt: skip
 
 
+def read_both(a: str, b: str) -> tuple[Submission, Submission]:
+    """The submissions in two files. Raises SubmissionError with what is wrong with each of them."""
+    found, problems = list[Submission](), list[str]()
+    for path in (a, b):
+        try:
+            found.append(read_submission(path))
+        except SubmissionError as error:
+            problems.append(str(error))
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    first, second = found
+    return first, second
+
+
 def as_record(result: Comparison) -> dict[str, object]:
     """The comparison as JSON holds it: a pair is ``en-zh``, an interval ``[low, high]``."""
     rows = [{**row._asdict(), "pair": str(row.pair)} for row in result.rows]
@@ -124,7 +138,7 @@ def as_record(result: Comparison) -> dict[str, object]:
 
 
 def _rows(common: Sequence[Pair], n: sig.Ints, pair: sig.Ints, x: sig.Floats, y: sig.Floats, hit_or_miss: bool) -> tuple[PairDifference, ...]:
-    count, difference = len(common), y - x
+    count, difference = len(common), x - y
     only_a, only_b = (np.bincount(pair, better, count).astype(int) for better in (x > y, y > x))
     p = sig.mcnemar(only_a, only_b) if hit_or_miss else sig.sign_flip_by_pair(difference, pair, count, FLIPS)
     significant = sig.benjamini_hochberg(p, 1 - LEVEL)
@@ -149,11 +163,11 @@ def _means(pair: sig.Ints, value: sig.Floats, n: sig.Ints) -> tuple[sig.Floats, 
 def _overall(x: sig.Floats, y: sig.Floats, pair: sig.Ints, topic: sig.Ints) -> Overall:
     by_topic = sig.topic_sums([x, y], pair, topic)
     topics = by_topic.sums.shape[1]
-    difference = by_topic.sums[1] - by_topic.sums[0]
+    difference = by_topic.sums[0] - by_topic.sums[1]
     resampled = sig.resampled_scores(by_topic.scores, by_topic.centred)
-    low, high = sig.percentile_interval(np.column_stack([resampled, resampled[:, 1] - resampled[:, 0]]), LEVEL)
+    low, high = sig.percentile_interval(np.column_stack([resampled, resampled[:, 0] - resampled[:, 1]]), LEVEL)
     of_a, of_b, between = (Interval(float(i), float(j)) for i, j in zip(low, high, strict=True))
-    error = sig.topic_se(by_topic.centred[1] - by_topic.centred[0])
+    error = sig.topic_se(by_topic.centred[0] - by_topic.centred[1])
     p = float(sig.sign_flip(difference, FLIPS))
     more = 0.0 if p <= 1 - LEVEL else float(sig.more_queries(difference.sum(), error, topics, 1 - LEVEL))
     needed = int(more) if math.isfinite(more) else None

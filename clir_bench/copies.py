@@ -29,6 +29,7 @@ the sample), from 0.98 on for one model in two precisions, indexes or runs.
 """
 FEWEST = 30
 """With fewer telling ranks nothing is said."""
+_OTHERWISE = "Give system.name and system.variant as there: what differs from it then is told, and how to correct it."
 
 
 class Other(NamedTuple):
@@ -69,7 +70,7 @@ def find_copies(submission: Submission, others: Sequence[Other], ranks: Ranks) -
         share, telling, correlation = (0.0, 0, 0.0) if mine is None else (*_agreement(mine, np.asarray(row)), _correlation(mine, np.asarray(row)))
         numbers = other.path, share, telling, correlation
         if other.signature == submission.system.signature and other.pairs == pairs:
-            found.append(Likeness("duplicate", *numbers, f"{other.path} is the same system on the same pairs: --corrects it, and give a --reason"))
+            found.append(Likeness("duplicate", *numbers, f"{other.path} is the same system on the same pairs, by another name or variant. {_OTHERWISE}"))
             continue
         if telling < FEWEST or (share < ALIKE and correlation < ORDERED):
             continue

@@ -110,17 +110,22 @@ def content_problems(events: tuple[Event, ...], folder: Path) -> Iterator[str]:
         try:
             found = sha256_of((folder / path).read_bytes())
         except OSError:
-            yield f"{path} was accepted, but is not there. Put it back: git checkout main -- {folder.name}/{path}"
+            yield gone(path, folder)
             continue
         if found != sha256:
             yield changed(path, sha256, found)
 
 
+def gone(path: str, folder: Path) -> str:
+    """What to say of a submission that was accepted and is not below the folder any more."""
+    return f"{path} was accepted, but is not there. Put it back: git checkout main -- {folder.name}/{path}"
+
+
 def changed(path: str, accepted: str, found: str) -> str:
-    """What to say of a submission that was accepted with other content."""
+    """What to say of a stored submission that was accepted with other content."""
     return (
-        f"{path} was accepted as {accepted[:19]}..., but is {found[:19]}... now: a submission never changes. Put the old file back, then"
-        f" clir-bench submit FILE --corrects {path} --reason bugfix"
+        f"{path} was accepted as {accepted[:19]}..., but is {found[:19]}... now: a submission never changes. Put the old file back, and enter yours as"
+        " its correction: clir-bench submit FILE --corrects PATH --reason bugfix"
     )
 
 

@@ -11,10 +11,13 @@ from pydantic import AfterValidator, Field, model_validator
 from clir_bench import languages
 from clir_bench.collection import Pair
 from clir_bench.measures import parse_measure
-from clir_bench.strict import Strict
+from clir_bench.strict import Strict, form
 
 _HIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+
+_LETTERS = "of A to Z, a to z, 0 to 9, '.', '_' and '-', beginning with a letter or digit"
 
 
 def _shown(text: str) -> str:
@@ -66,10 +69,10 @@ Text = Annotated[str, Field(max_length=2000), AfterValidator(_shown)]
 Line = Annotated[str, Field(max_length=400), AfterValidator(_one_line)]
 Label = Annotated[str, Field(max_length=200), AfterValidator(_without_markup)]
 Language = Annotated[str, AfterValidator(_language)]
-Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_moment)]
+Moment = Annotated[str, form(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", "a time as 2026-01-31T12:00:00Z"), AfterValidator(_moment)]
 """A time, UTC."""
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=160)]
-Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Name = Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", f"org/model, {_LETTERS}", 160)]
+Hash = Annotated[str, form(r"^sha256:[0-9a-f]{64}$", "sha256: and 64 digits or letters a to f")]
 MOST_MEASURES = 50
 """A pair has no more: each is computed again wherever the file is read."""
 
@@ -194,7 +197,7 @@ class SystemRecord(Strict):
     """What was evaluated: its folder name, variant, one-line signature and chain of stages."""
 
     name: Annotated[Name, AfterValidator(_folder)]
-    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$"), AfterValidator(_folder)]
+    variant: Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$", f"a name {_LETTERS}, at most 120 of them"), AfterValidator(_folder)]
     signature: Annotated[str, Field(min_length=1, max_length=40_000), AfterValidator(_shown)]
     stages: Annotated[tuple[Annotated[Stage, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]
 
@@ -202,7 +205,7 @@ class SystemRecord(Strict):
 class TaskRecord(Strict):
     """The task and the exact collection. ``pairs`` is how many the task has, whether or not all were evaluated."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$")]
+    name: Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$", f"a name {_LETTERS} (':' too), at most 80 of them")]
     version: Annotated[int, Field(ge=1, le=10**6)]
     track: Literal["retrieval", "rerank", "oracle"]
     depth: Depth

@@ -5,13 +5,19 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Strict(BaseModel):
     """A frozen record of a file: no unknown keys, no coercion, finite numbers only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+
+
+def form(pattern: str, words: str, max_length: int | None = None) -> Any:
+    """The Field of a text with a pattern, and what the pattern asks for in words: "org/model", "a time as ..."."""
+    _FORMS[pattern] = words
+    return Field(pattern=pattern, max_length=max_length)
 
 
 def problems_in(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -28,8 +34,16 @@ def _line(detail: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{key}: unknown key. " + (f"Did you mean {near[0]!r}?" if near else f"The keys here are {', '.join(sorted(known))}.")
     if kind == "missing":
         return f"{key}: missing. Add it."
+    if kind == "json_invalid":
+        return f"not JSON: {detail['ctx']['error']}"
+    if kind == "string_pattern_mismatch" and (words := _FORMS.get(detail["ctx"]["pattern"])):
+        return f"{key}: it should be {words}, but it is {_short(value)}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if kind == "value_error" else f"{key}: {message}, but it is {_short(value)}"
+
+
+_FORMS: dict[str, str] = {}
+"""Patterns in words: to a person a bare regular expression says little."""
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

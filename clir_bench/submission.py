@@ -11,10 +11,11 @@ import binascii
 import hashlib
 import json
 import math
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -50,6 +51,7 @@ MAX_BYTES = 4_000_000
 DEEPER = 255
 _MAX_RANKS = 1_000_000  # what a file claims to hold is not given memory blindly; the largest task has 104,062
 _MOST_NUMBERS = 6_000_000  # where queries have several relevant documents, whoever reads the file computes for half a second
+_COUNTED, _CODE = re.compile(r"pairs\[(\d+)\]"), re.compile(r"[A-Za-z-]{2,20}")
 _MOST_TOLD, _LONGEST = 1000, 1000  # problems of a file, and characters of one
 
 
@@ -174,14 +176,26 @@ def parse_submission(text: str | bytes, where: str) -> Submission:
     except ValidationError as error:
         if (count := error.error_count()) > _MOST_TOLD:
             raise SubmissionError.of(where, [f"{count} values are wrong or unknown, too many to name: it is no submission"]) from None
-        lines = [line.replace("file: Invalid JSON", "not JSON")[:_LONGEST] for line in problems_in(error, Submission)]
-        raise SubmissionError.of(where, lines) from None
+        raise SubmissionError.of(where, [line[:_LONGEST] for line in _by_pair(problems_in(error, Submission), text)]) from None
+
+
+def _by_pair(lines: list[str], text: str | bytes) -> Iterator[str]:
+    """The problems with their pairs by name, as whoever computes again names them: ``pairs.en-zh``, where a parser counts ``pairs[7]``."""
+    counted = [_COUNTED.match(line) for line in lines]
+    pairs = json.loads(text, parse_int=len, parse_float=len)["pairs"] if any(counted) else []
+    for line, found in zip(lines, counted, strict=True):
+        record = pairs[int(found[1])] if found else None
+        codes = [str(record.get(role)) for role in ("query", "document")] if isinstance(record, dict) else [""]
+        named = found is not None and all(map(_CODE.fullmatch, codes))
+        yield f"pairs.{'-'.join(codes)}{line[found.end() :]}" if found and named else line
 
 
 def read_submission(path: str | Path) -> Submission:
     """The submission in a file. Raises SubmissionError."""
     try:
         status = Path(path).stat()
+        if S_ISDIR(status.st_mode):
+            raise SubmissionError(f"{path} is a folder. Name a file in it.")
         if not S_ISREG(status.st_mode):
             raise SubmissionError(f"{path}: no file that can be read to its end")
         if status.st_size > MAX_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from clir_bench.collection import Pair
 from clir_bench.contamination import Contamination, states
 from clir_bench.copies import Likeness, Other, Ranks, find_copies, models_of
 from clir_bench.errors import SubmissionError
-from clir_bench.events import LOG, Event, append_event, changed, read_events, sha256_of
+from clir_bench.events import LOG, Event, append_event, changed, gone, read_events, sha256_of
 from clir_bench.exhibits.landing import Landing, land
 from clir_bench.layout import Layout, find_layout, layout_beside, layout_path, write_layout
 from clir_bench.records import Correction, Stage
@@ -28,6 +29,8 @@ from clir_bench.submission import DEEPER, Submission, path_of, read_submission, 
 from clir_bench.task import known_task
 from clir_bench.trust import Assessment, assess
 
+_BY_HAND = "the page of the repository on GitHub, and there a pull request from your branch"
+_SSH = re.compile(r"^(?:ssh://(?:[^/@]*@)?([^/:]+)(?::\d+)?/|[^/@:]+@([^/:]+):)")
 _CHAIN: TypeAdapter[tuple[Stage, ...]] = TypeAdapter(tuple[Stage, ...])
 
 
@@ -50,6 +53,11 @@ class Entry(NamedTuple):
     def sha256(self) -> str:
         """The hash of the content."""
         return sha256_of(self.content)
+
+    @property
+    def copied(self) -> tuple[Likeness, ...]:
+        """The submissions of other models whose very ranks it has: no step of its chain explains that."""
+        return tuple(found for found in self.likenesses if found.kind == "copy")
 
     @property
     def correction(self) -> str | None:
@@ -158,16 +166,48 @@ def _place_problems(path: Path, submission: Submission, content: bytes, folder: 
     """Why the content cannot stand at ``path`` below the folder."""
     place, canonical = folder / path, path.as_posix()
     accepted = {event.path: event.sha256 for event in read_events(folder / LOG) if event.event == "accepted"}
-    if accepted.get(canonical, sha256_of(content)) != sha256_of(content):
-        yield changed(canonical, accepted[canonical], sha256_of(content))
-    elif place.exists() and place.read_bytes() != content:
-        way = "Wait for tomorrow's run, or correct that one" if submission.correction else f"--corrects {place} --reason rerun, bugfix or new_revision"
-        yield f"{place} is there with other content, and a submission never changes. {way}."
+    stored = place.read_bytes() if place.is_file() else None
+    if stored is None and accepted.get(canonical, sha256_of(content)) != sha256_of(content):
+        yield gone(canonical, folder)
+    elif stored is not None and accepted.get(canonical, sha256_of(stored)) != sha256_of(stored):
+        yield changed(canonical, accepted[canonical], sha256_of(stored))
+    elif stored is not None and stored != content:
+        yield _already_there(submission, place)
     for here in (folder, folder / path.parts[0], folder / path.parent):
         wanted = path.parts[len(here.relative_to(folder).parts)]
         if near := next((p.name for p in here.glob("*") if p.name != wanted and p.name.casefold() == wanted.casefold()), None):
             yield f"{here / near} is there: {wanted} differs from it only by capitals, which are one name on many machines"
     yield from correction_problems(submission, place, place.parent.glob("*.json"))
+
+
+def _already_there(submission: Submission, place: Path) -> str:
+    """What to say of a file that is another than the one in its place: that one stands, and this one may be no second of it."""
+    if submission.correction:
+        return f"{place} is there: a system has one correction a day. Evaluate again tomorrow (UTC), and correct that one."
+    standing = _standing(place)
+    corrects = f"clir-bench submit FILE --corrects {shlex.quote(str(standing))} --reason"
+    if _same_ranks(submission, read_submission(standing)):
+        return f"This system is already on the board with these very ranks ({standing}): nothing to submit. To correct what it says besides: {corrects} bugfix"
+    return (
+        f"A run of this system is on the board ({standing}), with other ranks. A second run beside it: clir-bench audit {shlex.quote(str(standing))} FILE."
+        f" A correction (its reasons: rerun, bugfix, new_revision): {corrects} rerun"
+    )
+
+
+def _standing(place: Path) -> Path:
+    """The last of the corrections that stand in place of a file, or the file."""
+    corrections = {read.correction.replaces: path for path in sorted(place.parent.glob("*.json")) if (read := read_submission(path)).correction}
+    while correction := corrections.get(sha256_of(place.read_bytes())):
+        place = correction
+    return place
+
+
+def _same_ranks(one: Submission, other: Submission) -> bool:
+    """Whether two submissions say the same of each relevant document; without gold ranks, of each pair."""
+    if one.gold_ranks is None or other.gold_ranks is None:
+        return one.gold_ranks == other.gold_ranks and one.pairs == other.pairs
+    a, b = one.ranks(), other.ranks()
+    return a.pairs == b.pairs and all(np.array_equal(x, y) for x, y in ((a.pair, b.pair), (a.golds, b.golds), (a.rank, b.rank)))
 
 
 def _replaced(submission: Submission, place: Path) -> Path | None:
@@ -203,10 +243,11 @@ def _others(index: Index, board: Board, submission: Submission, mine: str) -> tu
 
 
 def _compare_address(folder: Path, branch: str) -> str:
-    """GitHub's page for opening the pull request, from the remote of the checkout; in words where there is none."""
+    """GitHub's page for opening the pull request, from the remote of the checkout; in words where that is none of the web's."""
     try:
         asked = subprocess.run(["git", "-C", str(folder), "remote", "get-url", "origin"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return "the page of the repository on GitHub, and there a pull request from your branch"
-    address = asked.stdout.strip().removesuffix(".git").replace("git@github.com:", "https://github.com/")
-    return f"{address}/compare/{branch}?expand=1"
+        return _BY_HAND
+    address = _SSH.sub(lambda found: f"https://{found[1] or found[2]}/", asked.stdout.strip().removesuffix(".git"))
+    address = re.sub(r"^(https?://)[^/@]*@", r"\1", address)  # the token in a remote is nobody's business
+    return f"{address}/compare/{branch}?expand=1" if address.startswith(("https://", "http://")) else _BY_HAND

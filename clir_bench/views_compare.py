@@ -16,7 +16,7 @@ from clir_bench.views import percent
 def comparison(result: Comparison, rows: int | None = None) -> RenderableType:
     """Paired differences per pair, largest first, then what they are worth together."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("pair", "n", "A", "B", "B - A", "only A better", "only B better", "p (McNemar)" if result.exact_test else "p (sign flips)"):
+    for column in ("pair", "n", "A", "B", "A - B", "only A better", "only B better", "p (McNemar)" if result.exact_test else "p (sign flips)"):
         table.add_column(column, justify="left" if column == "pair" else "right", no_wrap=column in ("pair", "A", "B"))
     shown = sorted(result.rows, key=lambda row: -abs(row.difference))
     for row in shown[:rows]:
@@ -26,17 +26,17 @@ def comparison(result: Comparison, rows: int | None = None) -> RenderableType:
         )  # fmt: skip
     if rows is not None and len(shown) > rows:
         table.add_row("...", *[""] * 7)
-    title = f"{result.measure}, percent, with {100 * LEVEL:.0f} % intervals; B minus A on the same queries, percent points"
+    title = f"{result.measure}, percent, with {100 * LEVEL:.0f} % intervals; A minus B on the same queries, percent points: positive where A is better"
     return Group(Text(title, style="bold"), table, *_summary(result), *(Text(note, style="dim") for note in _notes(result)))
 
 
 def _summary(result: Comparison) -> Iterator[Text]:
-    overall, difference = result.overall, result.mean_b - result.mean_a
+    overall, difference = result.overall, result.mean_a - result.mean_b
     a, b = (_score(mean, interval) for mean, interval in ((result.mean_a, overall and overall.a_interval), (result.mean_b, overall and overall.b_interval)))
     between = f" ({_points(overall.interval.low)} to {_points(overall.interval.high)})" if overall else ""
     yield Text(
         f"macro mean over {len(result.rows)} pairs, {result.queries:,} evaluated queries: A {a}, B {b}, difference {_points(difference)}{between}; "
-        f"B is ahead in {result.wins} pairs ({result.significant_wins} significant), level in {result.ties}, behind in {result.losses} "
+        f"A is ahead in {result.wins} pairs ({result.significant_wins} significant), level in {result.ties}, behind in {result.losses} "
         f"({result.significant_losses} significant).",
         style="bold",
     )

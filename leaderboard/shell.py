@@ -287,8 +287,9 @@ def counted(found: Standing) -> str:
     alike = f" ({same:,} of one language)" if 0 < same < found.cells_of else ""
     topics = f", {found.topics:,} topics" if found.topics else ""
     left = len(found.lines) - found.ranked
-    return f"{names}: {counting(found.cells_of, 'pair')}{alike}, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked" + (
-        f", {left:,} without a rank ({found.why or 'not all pairs, or no gold ranks'})" if left else ""
+    return (
+        f"{names}: {counting(found.cells_of, 'pair')}{alike}, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked"
+        + (f", {left:,} without a rank ({found.why or 'not all pairs, or no gold ranks'})" if left else "")
     )
 
 

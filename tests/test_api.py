@@ -174,6 +174,10 @@ def test_pages_hold_everything_once(client: TestClient, index: Index) -> None:
         ("/boards?x=1", ["x: unknown key"]),
         ("/bias?system=synthetic-00/model-00/native&depth=7", ["depth: 7"]),
         ("/standings?gigabytes=nan", ["finite"]),
+        ("/standings?size=501&measure=R@7&boards=sample-v1,nope", ["less than or equal to 500", "no board 'nope'", "measure: sample-v1 has no R@7"]),
+        ("/pairs?q=xx&page=0&boards=nope", ["greater than or equal to 1", "d: missing", "no board 'nope'", "no query language 'xx'"]),
+        ("/compare?a=x/y/z&boards=nope&measure=foo", ["unknown measure", "b: missing", "no board 'nope'"]),
+        ("/bias?depth=7&boards=nope", ["system: missing", "depth: 7, but profiles are of depth 1, 10, 100", "no board 'nope'"]),
         ("/standings?boards=sample-v1&measure=R@7", ["has no R@7"]),
     ],
 )
@@ -191,6 +195,12 @@ def test_what_is_not_there_is_404_as_json(client: TestClient, address: str) -> N
     response = client.get(f"/api/v1{address}")
     assert response.status_code == 404
     assert response.json()["errors"][0].startswith("there is no ")
+
+
+def test_two_systems_that_are_not_there_are_both_named(client: TestClient) -> None:
+    response = client.get("/api/v1/compare?a=a/b/c&b=d/e/f")
+    assert (response.status_code, len(response.json()["errors"])) == (404, 2)
+    assert "'d/e/f'" in response.json()["errors"][1]
 
 
 def test_files_are_the_tables_of_the_index(client: TestClient, index: Index) -> None:

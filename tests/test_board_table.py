@@ -168,7 +168,7 @@ def test_sentences_say_how_far_the_first_two_tiers_lie_apart(index: Index, both:
     first, second = ([i for i in range(len(both.tier)) if both.tier[i] == tier] for tier in (1, 2))
     said = " ".join(tier_sentences(index, both))
     found = gap(index, both, first[0], second[0])
-    assert f"{100 * found.difference:.1f} points behind (95 % interval {100 * found.low:.1f} to {100 * found.high:.1f})" in said
+    assert f"{100 * found.difference:.1f} points behind (95\u00a0% interval {100 * found.low:.1f} to {100 * found.high:.1f})" in said
     assert f"{comparisons(both)} comparisons" in said
     assert str(index.lines[both.lines[first[0]]]) in said
     assert str(index.lines[both.lines[second[0]]]) in said

@@ -44,14 +44,14 @@ def submission(stated: str, *stages: Stage, track: Track = "retrieval") -> Submi
 @pytest.mark.parametrize(
     ("options", "stages"),
     [
-        ("-q --model me5 --task sample --no-cache --devices cpu:2", (encoder(), EXACT)),
+        ("--model me5 --task sample --devices cpu:2", (encoder(), EXACT)),
         ("--model intfloat/multilingual-e5-large --task clirmatrix --task sample", (encoder(), EXACT)),
         (f"--model org/base --revision {COMMIT} --task sample --dtype auto", (encoder("org/base"), EXACT)),
         ("--model me5 --index hnsw --library hnswlib --task sample", (encoder(), HNSW)),
         ("--model me5 --fuse bm25 --task sample", (encoder(), EXACT, BM25, FUSE)),
         ("--model me5 --documents english --task sample", (OWN_ENGLISH, encoder(), EXACT)),
         ("--model me5 --documents english --translator nllb --task sample", (NLLB, encoder(), EXACT)),
-        ("--rerank bge --task sample --json", (BM25, BGE)),
+        ("--rerank bge --task sample", (BM25, BGE)),
         ("--model demo --task sample", (encoder("sentence-transformers/all-MiniLM-L6-v2", "sha256:" + "0" * 64), EXACT)),
     ],
 )
@@ -59,6 +59,20 @@ def test_a_command_of_the_same_stages_is_passed_on(options: str, stages: tuple[S
     stated = f"clir-bench evaluate {options}"
     track: Track = "rerank" if BGE in stages else "retrieval"
     assert command_of(submission(stated, *stages, track=track)) == stated
+
+
+@pytest.mark.parametrize(
+    "aside", ["-q", "--quiet", "--json", "--no-cache", "--overwrite", "--output results", "--output=my/results", "-q --output x --overwrite --json"]
+)
+def test_how_it_was_told_kept_and_filed_is_left_out(aside: str) -> None:
+    plain = "clir-bench evaluate --model me5 --task sample --devices cpu:2"
+    for stated in (f"clir-bench evaluate {aside} --model me5 --task sample --devices cpu:2", f"{plain} {aside}"):
+        assert command_of(submission(stated, encoder(), EXACT)) == plain
+
+
+@pytest.mark.parametrize("short", ["--over", "--quie", "--out results", "--mod me5", "-qq"])
+def test_an_option_cut_short_is_written_out(short: str) -> None:
+    assert command_of(submission(f"clir-bench evaluate --model me5 --task sample {short}", encoder(), EXACT)) == E5
 
 
 E5 = "clir-bench evaluate --model intfloat/multilingual-e5-large --task sample"

@@ -13,7 +13,7 @@ from scipy import stats
 from clir_bench import views_compare
 from clir_bench.cli import main
 from clir_bench.collection import Collection, Pair
-from clir_bench.compare import Comparison, as_record, compare
+from clir_bench.compare import Comparison, as_record, compare, read_both
 from clir_bench.console import console
 from clir_bench.errors import SubmissionError
 from clir_bench.evaluate import evaluate
@@ -74,16 +74,16 @@ def test_wins_are_counted_with_and_without_significance(a: Submission, b: Submis
     assert result.losses == sum(d < 0 for d in differences)
     assert result.wins + result.ties + result.losses == 64
     assert result.significant_wins == sum(row.significant and row.difference > 0 for row in result.rows)
-    assert 0 < result.significant_wins < result.wins
+    assert 0 < result.significant_losses < result.losses
     turned = compare(b, a, "R@10")
     assert (turned.significant_losses, turned.losses, turned.significant_wins) == (result.significant_wins, result.wins, result.significant_losses)
 
 
 def test_overall_topics_are_flipped_and_resampled_whole(a: Submission, b: Submission, layout: Layout, result: Comparison) -> None:
     assert result.overall is not None
-    difference = np.subtract(*(values(parse_measure("R@10"), s.ranks()) for s in (b, a)))
+    difference = np.subtract(*(values(parse_measure("R@10"), s.ranks()) for s in (a, b)))
     by_topic = np.array([difference[layout.topic == t].sum() / len(difference) for t in range(96)])  # all pairs have 96 queries
-    assert by_topic.sum() == pytest.approx(result.mean_b - result.mean_a)
+    assert by_topic.sum() == pytest.approx(result.mean_a - result.mean_b)
     theirs = stats.bootstrap((by_topic * 96,), np.mean, method="percentile", n_resamples=5000, rng=1).confidence_interval
     assert result.overall.interval == pytest.approx((theirs.low, theirs.high), abs=0.003)
     assert result.overall.topics == 96
@@ -108,7 +108,7 @@ def test_other_measures_are_tested_by_sign_flips_and_have_normal_intervals(a: Su
     x, y = (values(parse_measure("RR@100"), s.ranks()) for s in (a, b))
     of = a.ranks().pair
     for number in [i for i, row in enumerate(result.rows) if 0.01 < row.p < 0.9][:3]:
-        row, d = result.rows[number], (y - x)[of == number]
+        row, d = result.rows[number], (x - y)[of == number]
         assert row.a_interval == pytest.approx(np.clip(stats.norm.interval(0.95, row.a, stats.sem(x[of == number])), 0, 1))
         assert row.b_interval == pytest.approx(np.clip(stats.norm.interval(0.95, row.b, stats.sem(y[of == number])), 0, 1))
         theirs = stats.permutation_test((d, 0 * d), lambda u, v, axis: (u - v).mean(axis), permutation_type="samples", n_resamples=4000, rng=1)
@@ -140,7 +140,7 @@ def test_two_of_near_equal_quality_are_told_how_many_queries_are_missing(
 
 def test_only_pairs_of_both_are_compared_whichever_lacks_some(a: Submission, b: Submission, layout: Layout, result: Comparison) -> None:
     whole = {row.pair: row for row in result.rows}
-    difference = np.subtract(*(values(parse_measure("R@10"), s.ranks()) for s in (b, a)))
+    difference = np.subtract(*(values(parse_measure("R@10"), s.ranks()) for s in (a, b)))
     mine = np.isin(layout.pair, [layout.pairs.index(pair) for pair in SOME])
     by_topic = [difference[mine & (layout.topic == t)].sum() / 3 for t in range(96)]
     for x, y in ((_only(a, SOME), b), (a, _only(b, SOME))):
@@ -175,11 +175,38 @@ def test_what_is_printed_holds_every_figure(result: Comparison, capsys: pytest.C
     out = printed(result, capsys, rows=3)
     row = max(result.rows, key=lambda r: abs(r.difference))
     line = next(line for line in out.splitlines() if line.startswith(str(row.pair)))
-    assert line.split() == ["ja-ja", "96", "0.0", "(0.0-3.8)", "99.0", "(94.3-99.8)", "+99.0", "0", "95", "<0.001*"]
+    assert line.split() == ["ja-ja", "96", "0.0", "(0.0-3.8)", "99.0", "(94.3-99.8)", "-99.0", "0", "95", "<0.001*"]
     assert "macro mean over 64 pairs, 6,144 evaluated queries" in out
     assert "The two differ overall: p <0.001, the signs of 96 whole topics flipped 10,000 times" in out
-    assert f"B is ahead in {result.wins} pairs ({result.significant_wins} significant), level in {result.ties}, behind in {result.losses}" in out
+    assert f"A is ahead in {result.wins} pairs ({result.significant_wins} significant), level in {result.ties}, behind in {result.losses}" in out
+    assert "A minus B on the same queries, percent points: positive where A is better" in out
+    assert "difference -" in out  # B is the better one here
     assert "uncorrected" in out
+
+
+def test_a_difference_is_a_less_b_as_on_the_page(a: Submission, b: Submission, layout: Layout, result: Comparison) -> None:
+    assert result.overall is not None
+    assert result.mean_a < result.mean_b
+    assert result.overall.interval.high < 0
+    for row in result.rows:
+        assert row.difference == pytest.approx(row.a - row.b)
+    turned = compare(b, a, "R@10", layout)
+    assert turned.overall is not None
+    assert (turned.overall.interval.low, turned.overall.interval.high) == pytest.approx((-result.overall.interval.high, -result.overall.interval.low), abs=2e-3)
+
+
+def test_two_files_that_cannot_be_read_are_both_named(tmp_path: Path, a: Submission, capsys: pytest.CaptureFixture[str]) -> None:
+    here = str(tmp_path / "here.json")
+    write_submission(a, Path(here))
+    with pytest.raises(SubmissionError, match=r"(?s)^\S*x\.json: cannot be read: .*\n\S*y\.json: cannot be read: "):
+        read_both(str(tmp_path / "x.json"), str(tmp_path / "y.json"))
+    with pytest.raises(SubmissionError, match=r"^\S*y\.json: cannot be read: [^\n]*$"):
+        read_both(here, str(tmp_path / "y.json"))
+    assert read_both(here, here) == (a, a)
+    assert main(["compare", str(tmp_path / "x.json"), str(tmp_path / "y.json")]) == 2
+    said = capsys.readouterr().err
+    assert "x.json: cannot be read" in said
+    assert "y.json: cannot be read" in said
 
 
 def test_the_command_finds_the_layout_beside_the_submissions(

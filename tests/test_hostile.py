@@ -135,11 +135,13 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     "a bomb of grades": (changed(at("gold_ranks.grades", BOMB)), "gold_ranks.grades: more than 6144 bytes"),
     "golds that ask for memory": (changed(at("gold_ranks.golds", zipped(b"\xff" * 12_288))), "relevant documents, but a submission holds at most 1000000"),
     "no ranks at all": (changed(at("gold_ranks.full", "")), "gold_ranks.full: 0 bytes"),
+    "3,000 wrong pairs": (changed(lambda c: c["pairs"].extend({**c["pairs"][0], "query": "xx"} for _ in range(3000))), "too many to name: it is no submission"),
+    "900 wrong pairs": (changed(lambda c: c["pairs"].extend({**c["pairs"][0], "injected": -1} for _ in range(900))), "pairs.ar-ar.injected: "),
     "a million ranks": (changed(huge_ranks), ""),
     "many measures of many documents": (changed(several_each), "50 measures of 1000000 relevant documents are 50000000 numbers"),
     "too many measures": (
         changed(at("pairs.0.measures", {f"nDCG@{k}": {"n": 96, "sum": 0.0, "sum_squares": 0.0} for k in range(1, MOST_MEASURES + 2)})),
-        "pairs[0].measures: Dictionary should have at most 50 items",
+        "pairs.ar-ar.measures: Dictionary should have at most 50 items",
     ),
     "a measure below the list": (changed(at("pairs.0.measures.R@250", {"n": 96, "sum": 0.0, "sum_squares": 0.0})), "R@250: deeper than task.depth 100"),
     "a day that is none": (changed(at("provenance.started", "2026-02-30T00:00:00Z")), "provenance.started"),
@@ -171,7 +173,27 @@ TASKS = ("../t", "a/b", "t\\u", "t\0", "t t", "ｔ", "", ".t", "<b>", "t" * 100)
     [*(("system.name", name) for name in NAMES), *(("system.variant", name) for name in VARIANTS), *(("task.name", name) for name in TASKS)],
 )
 def test_a_name_that_is_a_path_or_no_folder_is_refused(path: str, value: str) -> None:
-    assert f"{path}: " in judge(changed(at(path, value)))
+    said = judge(changed(at(path, value)))
+    assert f"{path}: " in said
+    assert "pattern" not in said  # to a person a regular expression says little
+
+
+def test_what_is_no_json_is_told_without_its_bytes() -> None:
+    assert judge(b'{"a": 1,\n') == "f.json: 1 problem\n  not JSON: EOF while parsing a value at line 2 column 0"
+
+
+@pytest.mark.parametrize("part", ["measures", "own_language"])
+def test_a_pair_has_one_name_whoever_finds_its_fault(part: str) -> None:
+    """The parser of what is no number, and whoever computes it again."""
+    broken = changed(lambda c: c["pairs"][1][part]["R@10"].update(sum=float("nan")))
+    edited = changed(
+        lambda c: c["pairs"][1][part]["R@10"].update(sum=96.0, sum_squares=96.0),
+        lambda c: c["pairs"][1]["own_language"]["R@10"].update(sum=96.0, sum_squares=96.0),
+    )
+    where = f"pairs.ar-{VALID['pairs'][1]['document']}.{part}.R@10"
+    assert f"{where}.sum: Input should be a finite number" in judge(broken)
+    assert f"{where}: sum is 96.0" in judge(edited)
+    assert "pairs[1].query: " in judge(changed(at("pairs.1.query", "<b>")))  # what is no language names no pair
 
 
 MODEL = {"name": "o/m", "revision": "1", "licence": "MIT"}
@@ -328,9 +350,11 @@ def test_links_in_submissions_are_refused(tmp_path: Path) -> None:
 def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.json")
     (tmp_path / "y.json").mkdir()
-    for path in (tmp_path / "x.json", tmp_path / "y.json", Path("/dev/zero")):
+    for path in (tmp_path / "x.json", Path("/dev/zero")):
         with pytest.raises(SubmissionError, match="no file that can be read to its end"):
             read_submission(path)
+    with pytest.raises(SubmissionError, match=r"y\.json is a folder\. Name a file in it\.$"):
+        read_submission(tmp_path / "y.json")
     with (tmp_path / "z.json").open("wb") as stream:
         stream.truncate(10**10)  # a hole: it takes no room
     with pytest.raises(SubmissionError, match="10000000000 bytes, but a submission has at most 4000000"):

@@ -18,7 +18,7 @@ from scipy.stats import norm
 from clir_bench.assemble import Runtime
 from clir_bench.cli import _parser
 from clir_bench.cli_evaluate import _system
-from clir_bench.exhibits.cells import all_printed, first_measure, printed, publications
+from clir_bench.exhibits.cells import all_printed, first_measure, printed, publications, table_facts
 from clir_bench.exhibits.ledger import Climb, Rung, Scope, climb, ledger_table, line_parents, once_seconds, waterfall
 from clir_bench.exhibits.steps import COMMANDS, KINDS, WORDS, oracle_table, pairings, step_table, summary_table, translation_table
 from clir_bench.exhibits.tables import Interval, Link
@@ -268,7 +268,16 @@ def test_without_claims_beside_the_submissions_those_of_the_installation_are_sho
     cells = [cell for publication in publications(index) for table in publication.tables for cell in table.cells]
     assert cells
     assert len(all_printed(index).rows) == len(cells)
-    assert "0 cells. Not transcribed" in printed(index, "Table 3").note
+    assert printed(index, "Table 3").note.startswith("Not transcribed")
+
+
+def test_tables_without_a_transcribed_cell_share_one_line(index: Index) -> None:
+    for publication in publications(index):
+        *told, (_, others) = table_facts(publication)
+        with_cells = [table for table in publication.tables if table.cells]
+        assert [head.split(": ")[0] for head, _ in told] == [table.table for table in with_cells]
+        assert all(f"{len(table.cells)} cell" in head and str(table.unit) in head for table, (head, _) in zip(with_cells, told, strict=True))
+        assert all((f"{table.table} (" in others) == (not table.cells) for table in publication.tables)
     assert not printed(index, "Table 3").rows
 
 

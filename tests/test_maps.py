@@ -121,6 +121,23 @@ def test_one_row_of_languages_is_a_list_with_intervals(index: Index, board: Boar
     assert shown[-1] == (pytest.approx(np.mean(values)), pytest.approx(np.nan, nan_ok=True), pytest.approx(np.nan, nan_ok=True))
     assert table.rows[-1][2] == 8 * 96
     assert view.lists == ()
+    two = one_system(index, board, mask, "R@10", line(index, PLAIN), line(index, TUNED), "value", "score").maps
+    assert two[0].rail == two[1].rail is not None
+
+
+def test_one_pair_is_a_row_without_a_mean_under_its_own_unit(index: Index, board: Board) -> None:
+    mask = Selection(queries=("en",), documents=("zh",)).pairs_of(board)
+    assert mask.sum() == 1
+    plain, tuned = line(index, PLAIN), line(index, TUNED)
+    units = {"value": "percent", "loss": "points", "width": "points", "difference": "points"}
+    for shown, unit in units.items():
+        (table,) = one_system(index, board, mask, "R@10", plain, tuned if shown == "difference" else None, shown, "family").maps  # type: ignore[arg-type]
+        assert [row[0] for row in table.rows] == ["English → Chinese"]
+        assert table.columns[1].title == unit
+        assert "96 queries." in table.note
+        assert "Means" not in table.note
+    best = best_systems(index, board, mask, "R@10", np.arange(len(index.lines), dtype=np.int32), "family").maps[0]
+    assert [row[0] for row in best.rows] == ["English → Chinese"]
 
 
 @pytest.mark.parametrize("measure", ["R@10", "nDCG@10"])
@@ -129,10 +146,10 @@ def test_differences_are_those_of_the_comparison_of_two_submissions(index: Index
     assert a is not None
     assert b is not None
     gaps = compared(board, a, b, every(board), measure)
-    other = compare(submission(index, board, TUNED), submission(index, board, PLAIN), measure)
+    other = compare(submission(index, board, PLAIN), submission(index, board, TUNED), measure)
     for i, row in enumerate(other.rows):
         assert (gaps.difference[i], gaps.p[i]) == pytest.approx((row.difference, row.p))
-        assert (gaps.only_first[i], gaps.only_second[i], gaps.significant[i]) == (row.only_b, row.only_a, row.significant)
+        assert (gaps.only_first[i], gaps.only_second[i], gaps.significant[i]) == (row.only_a, row.only_b, row.significant)
     assert gaps.exact == (measure == "R@10")
     view = one_system(index, board, every(board), measure, line(index, PLAIN), line(index, TUNED), "difference", "family")
     marked = sum(isinstance(cell, Marked) and cell.mark == "*" for row in view.maps[0].rows for cell in row)
@@ -164,6 +181,31 @@ def test_the_best_system_of_each_pair_is_tested_against_the_second(index: Index,
     view = best_systems(index, board, every(board), "R@10", np.arange(len(index.lines), dtype=np.int32), "family")
     assert sum(int(row[2]) for row in view.lists[0].rows) == 64
     assert CLAIMED not in str(view)
+    assert [row[0] for row in view.maps[0].rows] == [languages.name(code) for code in [column.key for column in view.maps[0].columns[1:]]]  # no means of maxima
+
+
+def test_a_lead_that_is_not_clear_is_marked_where_others_are(index: Index, board: Board) -> None:
+    two = np.array([line(index, PLAIN), line(index, TUNED)], np.int32)
+    at = np.array([position(index, board, i) for i in two.tolist()], np.int32)
+    doubtful = ~winners(board, at, every(board), "R@10").gaps.significant
+    view = best_systems(index, board, every(board), "R@10", two, "family")
+    assert 0 < sum(isinstance(cell, Marked) and cell.mark.endswith("=") for row in view.maps[0].rows for cell in row) == int(doubtful.sum()) < 64
+    assert sum(int(row[3]) for row in view.lists[0].rows) == int((~doubtful).sum())
+    assert "no winner is clear" not in view.maps[0].note
+
+
+def test_where_no_winner_is_clear_it_is_said_once(index: Index, board: Board) -> None:
+    every_line, mask = np.arange(len(index.lines), dtype=np.int32), np.zeros(len(board.pairs), bool)
+    at = np.array([at for i in every_line if (at := position(index, board, int(i))) is not None], np.int32)
+    mask[np.argsort(-winners(board, at, every(board), "R@10").gaps.p)[:6]] = True  # the least clear pairs
+    view = best_systems(index, board, mask, "R@10", every_line, "family")
+    (table,), (who,) = view.maps, view.lists
+    assert not any(isinstance(cell, Marked) and "=" in cell.mark for row in table.rows for cell in row)
+    assert table.note.count("no winner is clear") == 1
+    assert [column.key for column in who.columns] == ["letter", "system", "pairs"]
+    alone = best_systems(index, board, mask, "R@10", every_line[[line(index, PLAIN)]], "family").maps[0]
+    assert "clear" not in alone.note  # there is no second
+    assert "Of 1 system with" in alone.note
 
 
 def test_the_best_against_the_second_errs_no_more_often_than_it_says() -> None:
@@ -206,6 +248,9 @@ def test_lists_name_the_extremes_and_the_directions(index: Index, board: Board) 
     found = of(index, board, PLAIN)
     low = [row[1].value for row in extremes(found, lowest=True).rows if isinstance(row[1], Interval)]
     high = [row[1].value for row in extremes(found, lowest=False).rows if isinstance(row[1], Interval)]
+    lists = one_system(index, board, every(board), "R@10", line(index, PLAIN), None, "value", "family").lists
+    assert lists[0].rail == lists[1].rail is not None
+    assert lists[0].rail[0] <= min(low) < max(high) <= lists[0].rail[1]
     assert low == sorted(found.value)[:5]
     assert high == sorted(found.value, reverse=True)[:5]
     value = dict(zip(board.pairs, found.value, strict=True))

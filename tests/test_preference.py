@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +308,22 @@ def test_the_scatter_shows_every_system_that_has_both_and_its_table_the_same(ind
     assert [v["system"] for v in values] == [row[0].text for row in table.rows]  # type: ignore[union-attr]
     assert [v["x"] for v in values] == [round(100 * float(row[5]), 3) for row in table.rows]  # type: ignore[arg-type]
     assert [i for i, v in enumerate(values) if "chosen" in v] == [1]
+    assert f"the other {len(known) - 1:,} systems;" in charts.grey_words(found, "loss", [int(found.lines[known[1]])])
+    assert charts.grey_words(found, "loss", found.lines.tolist()) == ""
     assert all(isinstance(row[2], Interval) for row in table.rows)
-    summary = tables.preference_table(index, found, [int(found.lines[known[0]])], "other", 10).rows[0]
-    assert summary[2] == pytest.approx(found.lift[known[0]]) and summary[4:] == pytest.approx((found.own[known[0]], found.loss[known[0]]))
+    preference = tables.preference_table(index, found, [int(found.lines[known[0]])], "other", 10)
+    summary = dict(zip((column.key for column in preference.columns), preference.rows[0], strict=True))
+    assert [summary[key] for key in ("lift", "own", "loss")] == pytest.approx([float(x[known[0]]) for x in (found.lift, found.own, found.loss)])
+
+
+def test_a_bias_loss_that_is_not_known_is_explained(index: Index) -> None:
+    found = standing(index, Selection(boards=("sample-v1",)))
+    known = np.isfinite(found.loss)
+    assert not known.all()
+    one, none = int(found.lines[known.argmax()]), int(found.lines[known.argmin()])
+    assert f"No bias loss (–) is known of {index.lines[none]}: " in charts.loss_words(index, found, [one, none])
+    leads = replace(found, lines=np.array([none, one], np.int32), loss=np.array([np.nan, 0.1]))
+    assert f"{index.lines[none]} leads here" in charts.loss_words(index, leads, [one])
+    assert charts.loss_words(index, replace(found, lines=found.lines[known], loss=found.loss[known]), [one]) == ""
+    alone = standing(index, Selection(boards=("sample-v1",), queries=("ar",), documents=("ar",)))
+    assert "two languages, and none is chosen" in charts.loss_words(index, alone, [one])

@@ -17,12 +17,14 @@ from _submissions import generate
 
 from clir_bench.cli import main
 from clir_bench.errors import ClirBenchError
+from clir_bench.site import pages as site_pages
 from clir_bench.site.export import Exported, export_site
+from clir_bench.site.frame import document
 from clir_bench.standings import Index, Selection, open_index, standing
 from clir_bench.submission import path_of, read_submission, write_submission
 
 ROOT = Path(__file__).parent.parent / "submissions"
-VOID = {"meta", "link", "br", "hr", "img", "input", "line", "circle", "path", "rect"}
+VOID = {"wbr", "meta", "link", "br", "hr", "img", "input", "line", "circle", "path", "rect"}
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
 
@@ -149,6 +151,32 @@ def test_the_first_page_is_the_usual_standing(index: Index, outlines: dict[str, 
     assert f"n = {found.queries:,} queries" in page.text
     for score in found.score[: found.ranked]:
         assert f"{100 * score:.1f}" in page.text
+
+
+def test_data_sets_and_files_stand_before_the_systems(outlines: dict[str, Outline]) -> None:
+    page = outlines["index.html"]
+    addresses = [str(attributes["href"]) for attributes in page.each("a")]
+    assert max(addresses.index(f"./{file}") for file in ("data/sample-v1.html", "pairs.parquet", "events.json")) < min(
+        at for at, address in enumerate(addresses) if address.startswith("./systems/")
+    )
+
+
+def test_a_long_board_has_its_first_systems_on_the_first_page_and_all_on_another(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = standing(index, Selection())
+    monkeypatch.setattr(site_pages, "MOST", 1)  # a board of more than 100 takes long to make
+    assert len(found.lines) > 1
+    made = {page.file: Outline(document(page, "")) for page in site_pages.pages(index)}
+    assert len(made) == site_pages.count(index)
+    files = [f"./systems/{str(index.lines[line]).replace('/', '~')}.html" for line in found.lines]
+    shown = {name: [str(a["href"]) for a in made[name].each("a") if "systems/" in str(a["href"])] for name in ("index.html", "leaderboard.html")}
+    assert shown == {"index.html": files[:1], "leaderboard.html": files}
+    assert "./leaderboard.html" in [a["href"] for a in made["index.html"].each("a")]
+    assert f"The first 1 systems: all {len(files)} are on a page of their own" in made["index.html"].text
+
+
+def test_a_language_says_over_how_many_pairs_and_how_many_are_of_one_language(outlines: dict[str, Outline]) -> None:
+    assert "Questions in English, 25 pairs, 1 of one language: the best" in outlines["languages/en.html"].text
+    assert "Documents in Swahili, 1 pair: the best" in outlines["languages/sw.html"].text
 
 
 def test_files_stand_beside_the_pages(site: Exported, index: Index) -> None:

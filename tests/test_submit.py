@@ -29,6 +29,7 @@ from clir_bench.events import LOG, read_events, sha256_of
 from clir_bench.measures import NOT_FOUND, GoldRanks, parse_measure, stats
 from clir_bench.pull_request import as_markdown, review
 from clir_bench.submission import Submission, pack_ranks, parse_submission, path_of, read_submission, stat_record, to_json, write_submission
+from clir_bench.submit import prepare, pull_request_steps
 from clir_bench.system import System
 from clir_bench.task import Task
 
@@ -139,7 +140,7 @@ def test_what_is_there_is_corrected_never_replaced(folder: Path, mine: Path, has
     old = (folder / MINE).read_bytes()
     write_submission(edited(hashed.submission, lambda c: c["provenance"].update(started="2025-12-24T18:00:00Z")), tmp_path / "better.json")
     assert submit(folder, tmp_path / "better.json") == 2
-    assert "clir-bench submit FILE --corrects" in capsys.readouterr().err
+    assert f"nothing to submit. To correct what it says besides: clir-bench submit FILE --corrects {folder / MINE} --reason bugfix\n" in capsys.readouterr().err
     corrects = ("--corrects", str(folder / MINE), "--reason", "bugfix", "--note", "wrong prompt")
     assert submit(folder, tmp_path / "better.json", *corrects[:2]) == 2
     assert "--corrects and --reason go together" in capsys.readouterr().err
@@ -157,6 +158,105 @@ def test_what_is_there_is_corrected_never_replaced(folder: Path, mine: Path, has
     assert "was corrected before, by sample-v1.2025-12-24.json. Correct that one." in capsys.readouterr().err
 
 
+def moved(submission: Submission) -> Submission:
+    """Another run of it, with other ranks."""
+    rank = np.minimum(submission.ranks().rank, 255)
+    rank[:60] = 255
+    return edited(with_ranks(submission, rank), lambda c: c["provenance"].update(started="2025-12-24T18:00:00Z"))
+
+
+def test_another_run_of_a_system_is_told_what_it_may_be_and_the_way_printed_works(
+    folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(folder, mine, "--record", "--by", "Ada") == 0
+    write_submission(moved(hashed.submission), tmp_path / "FILE")
+    monkeypatch.chdir(tmp_path)
+    for where in (folder, Path("submissions")):
+        before = tree(folder)
+        assert submit(where, Path("FILE")) == 2
+        said = capsys.readouterr().err
+        assert f"A run of this system is on the board ({where / MINE}), with other ranks." in said
+        assert "Put the old file back" not in said
+        assert tree(folder) == before
+    audited, corrected = (re.findall(pattern, said)[0] for pattern in (r"clir-bench (audit \S+ FILE)\.", r"clir-bench (submit .*)\n"))
+    assert main([*audited.split(), "--submissions", "submissions"]) == 2
+    assert "is not reproduced" in capsys.readouterr().err
+    assert main(corrected.split()) == 0
+    assert (folder / MINE.replace(".json", ".2025-12-24.json")).exists()
+
+
+def test_the_same_ranks_again_are_nothing_to_submit(folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Accepted or not, and where a correction stands in its place, that is meant."""
+    corrected = folder / MINE.replace(".json", ".2025-12-24.json")
+    write_submission(rerun(hashed.submission), tmp_path / "rerun.json")
+    write_submission(moved(hashed.submission), tmp_path / "moved.json")
+    assert submit(folder, mine) == 0
+    assert submit(folder, tmp_path / "rerun.json") == 2
+    assert f"already on the board with these very ranks ({folder / MINE}): nothing to submit" in capsys.readouterr().err
+    assert submit(folder, tmp_path / "moved.json", "--corrects", str(folder / MINE), "--reason", "bugfix") == 0
+    capsys.readouterr()
+    assert submit(folder, tmp_path / "rerun.json") == 2
+    assert f"with other ranks. A second run beside it: clir-bench audit {corrected} FILE" in capsys.readouterr().err
+    assert submit(folder, tmp_path / "moved.json") == 2
+    assert f"already on the board with these very ranks ({corrected}): nothing to submit" in capsys.readouterr().err
+    claim = edited(hashed.submission, lambda c: c.update(gold_ranks=None))
+    write_submission(claim, tmp_path / "claim.json")
+    assert submit(folder, tmp_path / "claim.json") == 2
+    assert "with other ranks" in capsys.readouterr().err
+
+
+def test_a_stored_file_that_was_changed_or_is_gone_is_to_be_put_back(
+    folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_submission(moved(hashed.submission), tmp_path / "moved.json")
+    assert submit(folder, mine, "--record", "--by", "Ada") == 0
+    (folder / MINE).write_text((folder / MINE).read_text() + "\n")
+    for offered in (folder / MINE, tmp_path / "moved.json"):
+        assert submit(folder, offered) == 2
+        assert f"{MINE} was accepted as sha256:" in (said := capsys.readouterr().err)
+        assert "Put the old file back" in said
+    (folder / MINE).unlink()
+    assert submit(folder, tmp_path / "moved.json") == 2
+    assert f"{MINE} was accepted, but is not there. Put it back: git checkout main -- submissions/{MINE}" in capsys.readouterr().err
+    assert submit(folder, mine) == 0
+
+
+def test_a_day_has_one_correction(folder: Path, mine: Path, hashed: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_submission(moved(hashed.submission), tmp_path / "moved.json")
+    assert submit(folder, mine) == 0
+    assert submit(folder, tmp_path / "moved.json", "--corrects", str(folder / MINE), "--reason", "bugfix") == 0
+    first = folder / MINE.replace(".json", ".2025-12-24.json")
+    assert submit(folder, tmp_path / "moved.json", "--corrects", str(first), "--reason", "bugfix") == 2
+    assert f"{first} is there: a system has one correction a day. Evaluate again tomorrow (UTC), and correct that one." in capsys.readouterr().err
+
+
+def in_checkout(folder: Path, remote: str | None) -> None:
+    subprocess.run(["git", "init", "-q", str(folder.parent)], check=True)
+    if remote:
+        subprocess.run(["git", "-C", str(folder), "remote", "add", "origin", remote], check=True)
+
+
+@pytest.mark.parametrize(
+    ("remote", "site"),
+    [
+        ("https://github.com/me/clir-bench.git", "https://github.com/me/clir-bench/compare/"),
+        ("https://me:secret@github.com/me/clir-bench", "https://github.com/me/clir-bench/compare/"),
+        ("git@github.com:me/clir-bench.git", "https://github.com/me/clir-bench/compare/"),
+        ("ssh://git@github.com:22/me/clir-bench.git", "https://github.com/me/clir-bench/compare/"),
+        ("/srv/git/clir-bench", None),
+        ("../clir-bench", None),
+        ("file:///srv/git/clir-bench", None),
+        (None, None),
+    ],
+)
+def test_the_page_of_the_pull_request_is_one_of_the_web_or_told_in_words(folder: Path, mine: Path, remote: str | None, site: str | None) -> None:
+    in_checkout(folder, remote)
+    steps = pull_request_steps(prepare(mine, folder), folder)
+    branch = "submission-tests__hashing-native-1-sample-v1"
+    words = "open the page of the repository on GitHub, and there a pull request from your branch"
+    assert steps[4] == (f"open {site}{branch}?expand=1" if site else words)
+
+
 def test_a_correction_is_of_the_same_system(folder: Path, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(folder, mine, "--corrects", str(folder / BM25), "--reason", "rerun") == 2
     assert "system.name: tests/hashing, but" in capsys.readouterr().err
@@ -171,13 +271,18 @@ def test_names_that_differ_by_capitals_are_one_place(folder: Path, hashed: Evalu
 def test_the_same_system_twice_is_asked_for_a_correction(folder: Path, bm25: Submission, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_submission(edited(bm25, lambda c: c["system"].update(variant="again")), tmp_path / "x.json")
     assert submit(folder, tmp_path / "x.json") == 2
-    assert f"{BM25} is the same system on the same pairs: --corrects it, and give a --reason" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{BM25} is the same system on the same pairs, by another name or variant. Give system.name and system.variant as there" in said
 
 
 def test_ranks_under_another_name_are_told_and_recorded(folder: Path, bm25: Submission, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_submission(named(bm25, "someone/new-model"), tmp_path / "x.json")
     assert submit(folder, tmp_path / "x.json", "--record", "--by", "Ada") == 0
-    assert "copy: 100.0% of the" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.match(rf"copy: all [\d,]+ ranks that tell systems apart are those of {re.escape(BM25)}, another model\n", said)
+    assert said.count("copy") == 1
+    assert "git push" not in said  # what another model answered is not pushed on
+    assert "a maintainer decides" in said
     events = read_events(folder / LOG)
     assert [event.event for event in events] == ["accepted", "flagged"]
     assert BM25 in str(events[1].note)
@@ -610,3 +715,24 @@ def test_small_partial_sets_stand_beside_whole_ones(folder: Path, hashed: Evalua
     assert "over 60 pairs; no rank" in said
     assert "trust: recomputed" in said
     assert "relative: 100.0% of" in said
+
+
+def merged(content: Any, edits: Any) -> Any:
+    """What a person makes of a file who writes these values in."""
+    if isinstance(edits, dict):
+        assert set(edits) <= set(content), "the keys are there already, as the docs say"
+        return {key: merged(value, edits[key]) if key in edits else value for key, value in content.items()}
+    if isinstance(edits, list) and edits and isinstance(content, list):
+        return [merged(value, edit) for value, edit in zip(content, edits, strict=False)] + content[len(edits) :]
+    return edits
+
+
+def test_what_the_docs_say_may_be_written_in_by_hand_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(__file__).parents[1]
+    (example,) = re.findall(r"```json\n(.*?)```", (root / "docs" / "submissions.md").read_text(), re.DOTALL)
+    stored = json.loads(to_json(read_submission(root / "submissions" / "sentence-transformers__all-MiniLM-L6-v2" / "native" / "sample-v1.json")))
+    (tmp_path / "edited.json").write_text(json.dumps(merged(stored, json.loads(example))))
+    assert main(["check", str(tmp_path / "edited.json")]) == 0
+    model = read_submission(tmp_path / "edited.json").system.stages[0].model_dump()["model"]
+    assert (model["adapted_from"], [source["dataset"] for source in model["trained_on"]]) == ("intfloat/multilingual-e5-base", ["MS MARCO", "MIRACL"])
+    assert "1 files checked, 0 with problems" in capsys.readouterr().out

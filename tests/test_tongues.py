@@ -83,6 +83,13 @@ def test_the_overview_counts_queries_and_names_the_best_with_gold_ranks(index: I
     assert isinstance(rows["ar"]["language"], Link) and rows["ar"]["language"].address == "./languages?language=Arabic"
 
 
+def test_how_many_pairs_have_a_language_is_said_with_those_of_one_language(index: Index, both: Standing) -> None:
+    sample = standing(index, Selection(boards=("sample-v1",)))
+    assert tongues.pair_words(sample, "ar", "query") == "8 pairs, 1 of one language"
+    assert tongues.pair_words(both, "fi", "document") == "1 pair"
+    assert tongues.pair_words(both, "fi", "query") == "0 pairs"
+
+
 def test_coverage_is_what_the_tasks_hold(index: Index) -> None:
     rows = {row[0]: row[1:] for row in tongues.coverage_table([index.boards["large_scale-v1"], index.boards["sample-v1"]], "ar").rows}
     assert rows["sample"][:6] == (8, 768, 8, 768, 48, 0.125)

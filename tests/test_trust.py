@@ -214,7 +214,7 @@ def test_a_line_is_what_ends_with_a_newline_and_nothing_else(tmp_path: Path) -> 
         (lambda t: t.replace("a__b/v/sample-v1.json", "../../etc/passwd.json"), "line 1: path: String should match pattern"),
         (lambda t: t.replace('"by":"Bo"', '"by":"Bo\\u202e"'), "line 2: by: U\\+202E at character 2 is a control character"),
         (lambda t: t.replace('"note":"x"', f'"note":"{"x" * 20_000}"'), "line 2: 20,.* bytes, but a line has at most 10,000"),
-        (lambda t: "\n" + t, "line 1: file: Invalid JSON"),
+        (lambda t: "\n" + t, "line 1: not JSON: "),
     ],
 )
 def test_every_fault_of_a_log_is_told_with_its_line(tmp_path: Path, change: Callable[[str], str], message: str) -> None:
@@ -291,7 +291,9 @@ def test_an_accepted_submission_never_changes(folder: Path, hashed: Evaluation) 
     write_submission(edited(hashed.submission, lambda c: c.update(notes="better")), folder / path_of(hashed.submission), overwrite=True)
     found = problems_of(folder)
     assert len(found) == 2  # the file's own, and the log's
-    assert all("clir-bench submit FILE --corrects tests__hashing/native-1/sample-v1.json --reason bugfix" in problem for problem in found)
+    assert all(
+        "Put the old file back, and enter yours as its correction: clir-bench submit FILE --corrects PATH --reason bugfix" in problem for problem in found
+    )
 
 
 def test_an_accepted_submission_never_goes_unless_withdrawn(folder: Path, hashed: Evaluation) -> None:

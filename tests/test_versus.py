@@ -18,7 +18,7 @@ from clir_bench import significance as sig
 from clir_bench.compare import compare
 from clir_bench.exhibits.dots import dots_chart, dots_table
 from clir_bench.exhibits.solved import BINS, only_table, rank_table, solved_table
-from clir_bench.exhibits.tables import Marked
+from clir_bench.exhibits.tables import Marked, shown
 from clir_bench.exhibits.versus import (
     Contest,
     contest,
@@ -74,12 +74,12 @@ def met(index: Index, *names: str, measure: str = "R@10", queries: tuple[str, ..
 def test_two_systems_on_a_data_set_compare_as_their_submissions_do(index: Index, measure: str) -> None:
     found = met(index, PLAIN, TWIN, measure=measure)
     layout = find_layout("sample", 1, found.boards[0].shape.fingerprint, [index.folder])
-    expected = compare(submission(index, TWIN), submission(index, PLAIN), measure, layout)
+    expected = compare(submission(index, PLAIN), submission(index, TWIN), measure, layout)
     assert expected.overall is not None
     (scope,) = found.scopes
     assert (scope.pairs, scope.queries, scope.topics) == (64, 6144, 96)
-    assert scope.scores == pytest.approx([expected.mean_b, expected.mean_a])
-    assert scope.difference[0, 1] == pytest.approx(expected.mean_b - expected.mean_a)
+    assert scope.scores == pytest.approx([expected.mean_a, expected.mean_b])
+    assert scope.difference[0, 1] == pytest.approx(expected.mean_a - expected.mean_b)
     assert (scope.least[0, 1], scope.most[0, 1]) == pytest.approx(expected.overall.interval, abs=0.004)  # 1,000 resamples here, 2,000 there
     assert (scope.p[0, 1], scope.detectable[0, 1]) == pytest.approx((expected.overall.p, expected.overall.detectable))
     assert (scope.more[0, 1], scope.more_queries(0, 1)) == (expected.overall.more_topics, expected.overall.more_queries)
@@ -175,7 +175,7 @@ def test_gold_ranks_are_counted_in_bins(index: Index, ranks: tuple[GoldRanks, Go
     for i, row in enumerate(table.rows):
         assert row[1:] == pytest.approx([counted[i, j] / 6144 for j in range(8)])
     higher = float(np.mean(ranks[0].rank < ranks[1].rank))
-    assert f"A ranks it higher in {100 * higher:.1f} %" in table.note
+    assert f"A ranks it higher in {100 * higher:.1f}\u00a0%" in table.note
 
 
 def test_queries_that_only_one_solves_are_counted_and_listed(index: Index, ranks: tuple[GoldRanks, GoldRanks]) -> None:
@@ -192,7 +192,11 @@ def test_queries_that_only_one_solves_are_counted_and_listed(index: Index, ranks
         table = only_table(index, found, 0, 0, 1, side, texts=True)
         assert table is not None
         solved = int((x & ~y if side == "first" else y & ~x).sum())
-        assert len(table.rows) == min(200, solved)
+        assert len(table.rows) == solved
+        pages = [only_table(index, found, 0, 0, 1, side, texts=True, part=slice(at, at + 50)) for at in range(0, solved, 50)]
+        assert [row for page in pages if page for row in page.rows] == list(table.rows)
+        assert {page.caption for page in pages if page} == {table.caption}
+        assert f"{solved:,} queries that only" in table.caption
         for pair, query, a, b, asked, answer in table.rows:
             mine, theirs = known[str(pair), str(query)]
             assert (a, b) == (mine if mine <= 100 else "not found", theirs if theirs <= 100 else "not found")
@@ -217,6 +221,9 @@ def test_the_verdict_says_better_or_not_told_apart_or_equal(index: Index) -> Non
     assert re.search(r"cannot be told apart: .* more topics, some [\d,]+ queries", verdict(bfloat, bfloat.scopes[0], 0, 1))
     itself = met(index, PLAIN, PLAIN)
     assert "have the same mean R@10" in verdict(itself, itself.scopes[0], 0, 1)
+    for found in (clear, bfloat):
+        p = shown(next(column for column in overall_table(found, 0, 1).columns if column.key == "p"), float(found.scopes[0].p[0, 1]))
+        assert f"p {p.replace('<', '< ') if p.startswith('<') else f'= {p}'}" in verdict(found, found.scopes[0], 0, 1)
     assert overall_table(itself, 0, 1).rows[0][-2:] == (np.inf, np.inf)
 
 
@@ -234,6 +241,8 @@ def test_dots_carry_what_the_table_says(index: Index) -> None:
     values = spec["data"]["values"]
     assert [(v["row"], v["system"], v["value"]) for v in values] == [(row[0], row[1], round(100 * row[2], 3)) for row in table.rows]
     assert all(dot.row in told(dots, "R@10") for dot in dots)
+    for layer in spec["layer"]:
+        assert all(axes["axis"]["labelFlush"] is False for name, axes in layer["encoding"].items() if name in ("x", "y"))
     (dot,) = difference_dots(found, 0, 1)
     assert (dot.value, dot.n) == (pytest.approx(found.scopes[0].difference[0, 1]), 6144)
 

@@ -1,4 +1,4 @@
-"""The charts of the page Bias, as Vega-Lite specifications; their tables are in ``bias_tables``.
+"""The charts of the page Bias, as Vega-Lite specifications, and what is to be said beside them; their tables are in ``bias_tables``.
 
 Scales are given, not found by the browser: it would look for them before the values are there, and complain.
 """
@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clir_bench.exhibits.bias_tables import Rate
+from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS, Spec
+from clir_bench.exhibits.pair_views import NO_OWN
 from clir_bench.standings.index import Floats, Index
 from clir_bench.standings.overview import Standing
 
-Spec = dict[str, object]
 _BLUE, _GREY = "#2f79b5", "#808a94"
 _LEGEND = {"title": None, "orient": "top", "direction": "vertical", "labelLimit": 340}
 
@@ -44,8 +45,8 @@ def quality_chart(index: Index, found: Standing, against: str, chosen: Sequence[
         for i, (name, mine) in zip(known, systems, strict=True)
     ]
     axes = {
-        "x": {"field": "x", "type": "quantitative", "title": title, "scale": _span(np.append(x[known], none))},
-        "y": {"field": "y", "type": "quantitative", "title": f"{measure}, percent", "scale": _span(y[known])},
+        "x": {"field": "x", "type": "quantitative", "title": title, "scale": _span(np.append(x[known], none)), "axis": NUMBERS},
+        "y": {"field": "y", "type": "quantitative", "title": f"{measure}, percent", "scale": _span(y[known]), "axis": NUMBERS},
         "tooltip": [{"field": field, "type": "nominal", "title": words} for field, words in (("system", "system"), ("y", measure), ("x", title))],
     }
     colour = {"field": "system", "type": "nominal", "sort": [str(index.lines[line]) for line in chosen], "legend": _LEGEND}
@@ -68,12 +69,33 @@ def quality_chart(index: Index, found: Standing, against: str, chosen: Sequence[
     }
 
 
+def grey_words(found: Standing, against: str, chosen: Sequence[int]) -> str:
+    """What the grey dots of ``quality_chart`` are; "" where there are none."""
+    known = found.lines[np.isfinite(getattr(found, against)) & np.isfinite(found.score)]
+    others = len(set(known.tolist()) - set(chosen))
+    return f"Grey: the other {others:,} system{'s' * (others > 1)}; point at a dot for its name." if others else ""
+
+
+def loss_words(index: Index, found: Standing, chosen: Sequence[int]) -> str:
+    """Why chosen systems have no bias loss, or why none leads the standing but another is shown; "" where there is nothing to say."""
+    known = dict(zip(found.lines.tolist(), np.isfinite(found.loss).tolist(), strict=True))
+    if all(board.pairs[i].same for board, mask in zip(found.boards, found.pairs, strict=True) for i in np.flatnonzero(mask)):
+        return "Bias loss is over pairs of two languages, and none is chosen."
+    without = [str(index.lines[line]) for line in chosen if not known.get(line, False)]
+    if without:
+        return f"No bias loss (–) is known of {', '.join(without)}: {NO_OWN}."
+    first = int(found.lines[0])
+    if first in chosen or known[first]:
+        return ""
+    return f"{index.lines[first]} leads here, but its bias loss is not known: {NO_OWN}. Without a choice the best system whose loss is known is shown."
+
+
 def _dots(values: Sequence[Mapping[str, object]], dot: str, title: str, most: float, beside: Spec) -> Spec:
     """A row a query language, in it a dot and a line for each system, and something beside them; from 0 to ``most``."""
     systems, rows = (list(dict.fromkeys(str(value[key]) for value in values)) for key in ("system", "questions in"))
-    x = {"type": "quantitative", "title": title, "scale": {"domain": [0, most], "nice": True}}
+    x = {"type": "quantitative", "title": title, "scale": {"domain": [0, most], "nice": TICKS}, "axis": NUMBERS}
     shared: Spec = {
-        "y": {"field": "questions in", "type": "nominal", "title": None, "sort": rows, "axis": {"labelOverlap": False}},
+        "y": {"field": "questions in", "type": "nominal", "title": None, "sort": rows, "axis": ROWS},
         "tooltip": [{"field": key, "type": "nominal"} for key in values[0] if key != "system" or len(systems) > 1],
         "color": {"value": _BLUE},
     }
@@ -98,7 +120,7 @@ def _span(values: Floats) -> Spec:
     """A scale that holds all of these, with a little room."""
     low, high = float(values.min()), float(values.max())
     room = 0.04 * (high - low) or 1.0
-    return {"domain": [low - room, high + room], "nice": True}
+    return {"domain": [low - room, high + room], "nice": TICKS}
 
 
 def _named(rate: Rate) -> dict[str, object]:

@@ -132,7 +132,12 @@ def _head(measure: str) -> tuple[Column, ...]:
         Column("system", "System", "link"),
         Column("tier", "Tier", "integer", "Systems of one tier cannot be told from its leader: Holm over all pairs of systems shown, 5 %"),
         Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
-        Column("score", measure, "interval", "Mean over data sets of the macro mean over pairs; the bar is its 95 % interval, topics resampled, on one scale for the table"),
+        Column(
+            "score",
+            measure,
+            "interval",
+            "Mean over data sets of the macro mean over pairs; the bar is its 95 % interval, topics resampled, on one scale for the table",
+        ),
     )
 
 

@@ -23,6 +23,17 @@ def publications(index: Index) -> tuple[Claims, ...]:
     return remembered(index, ("publications",), lambda: published.load_claims(folder) or published.load_claims())
 
 
+def table_facts(publication: Claims) -> list[tuple[str, str]]:
+    """Of each transcribed table how much is here, in which unit, and what to know of it, a sentence a line; then the others by name, together."""
+    facts = [
+        (f"{table.table}: {_cells(len(table.cells))}{f', {table.unit}' if table.unit else ''}", "\n".join([table.caption, *table.cautions]))
+        for table in publication.tables
+        if table.cells
+    ]
+    bare = [f"{table.table} ({table.caption.rstrip('.')})" for table in publication.tables if not table.cells]
+    return [*facts, *([("No cell is here", "; ".join(bare) + ".")] if bare else [])]
+
+
 def printed(index: Index, table: str) -> Table:
     """The transcribed cells of a table of every publication, ours beside them; its note says how much is transcribed, and what to know of it."""
     return remembered(index, ("printed", table), lambda: _printed(index, table))
@@ -50,7 +61,11 @@ def all_printed(index: Index) -> Table:
         Column("table", "Table", "link"), Column("cell", "Row and column"), Column("value", "Printed"), Column("unit", "Unit"), Column("n", "n", "integer"),
         Column("n_from", "n from"), Column("possible", "k/n", "text", "Whether some whole number of n queries gives the printed value"), Column("caution", "What to know"),
     )  # fmt: skip
-    return Table("Published numbers", columns, tuple(rows), "All of them are claimed: there is no submission to recompute them from.")
+    note = (
+        "All of them are claimed: there is no submission to recompute them from. k/n is not testable where n is not known, or differs between pairs, or is so large"
+        " that some k gives every value of this precision, and where the value is no share of queries."
+    )
+    return Table("Published numbers", columns, tuple(rows), note)
 
 
 _COLUMNS = (
@@ -67,10 +82,14 @@ def _printed(index: Index, table: str) -> Table:
         for each in publication.tables:
             if each.table == table:
                 rows += [_row(index, publication, each, cell) for cell in each.cells]
-                known = f"{len(each.cells)}{'' if each.printed_cells is None else f' of {each.printed_cells}'}"
-                notes += [f"{publication.source.key}: {known} cells.", *each.cautions]
+                known = _cells(len(each.cells)) if each.printed_cells is None else f"{len(each.cells)} of {_cells(each.printed_cells)}"
+                notes += [*([f"{publication.source.key}: {known}."] if each.cells else []), *each.cautions]
     columns = (*(column for column in _COLUMNS if column.key != "caution" or any(row[-1] for row in rows)),)
     return Table(f"{table} as published: claimed, not comparable query by query", columns, tuple(row[: len(columns)] for row in rows), " ".join(notes))
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' * (count != 1)}"
 
 
 def _row(index: Index, publication: Claims, table: published.Table, cell: Cell) -> tuple[Shown, ...]:

@@ -53,7 +53,7 @@ def distance_table(index: Index, found: Standing) -> Table:
     rows += claimed
     columns = (
         Column("system", "system", "link"), Column("measure", "measure"),
-        *(Column(feature, f"{feature}, n = {n[feature]}", "correlation", f"{n[feature]} pairs with a figure; 95 % interval, languages resampled") for feature in FEATURES),
+        *(Column(feature, f"{feature}, n = {n[feature]}", "correlation", f"{n[feature]} pair{'s' * (n[feature] != 1)} with a figure; 95\u00a0% interval, languages resampled") for feature in FEATURES),
     )  # fmt: skip
     note = (
         "Positive: the more similar the two languages, the better. The interval draws whole languages with all their pairs, since pairs that share a language are"
@@ -79,7 +79,7 @@ def ways_table(index: Index, board: Board, line: int, mask: Bools, measure: str)
         rows.append((feature, *(cell for each in taken for cell in (_cell(each), each.n))))
     columns = (
         Column("feature", "feature"),
-        *(c for way in WAYS for c in (Column(way.key, way.title, "correlation", "Spearman; 95 % interval, languages resampled"), Column(f"{way.key}_n", "n", "integer", "pairs"))),
+        *(c for way in WAYS for c in (Column(way.key, way.title, "correlation", "Spearman; 95\u00a0% interval, languages resampled"), Column(f"{way.key}_n", "n", "integer", "pairs"))),
     )  # fmt: skip
     note = (
         "URIEL similarity: cosine of the features that both languages have; average: of its sources, pairs without a shared feature are left out; predicted:"

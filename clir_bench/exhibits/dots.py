@@ -8,6 +8,13 @@ from typing import NamedTuple
 from clir_bench.exhibits.tables import Column, Kind, Table
 
 Spec = dict[str, object]
+TICKS = 8
+"""About how many numbers stand on an axis; a scale that is "nice" ends at one of them."""
+# Flush labels, as streamlit's theme has them, are moved from their tick at both ends of an axis, and from their row at its top.
+NUMBERS: Spec = {"tickCount": TICKS, "format": ".2~f", "labelFlush": False}
+"""An axis of numbers, without decimals that say nothing."""
+ROWS: Spec = {"ticks": False, "domain": False, "labelFlush": False, "labelOverlap": False, "labelPadding": 8, "labelLimit": 170}
+"""An axis of names, a row each."""
 
 
 class Dot(NamedTuple):
@@ -32,8 +39,8 @@ def dots_chart(dots: Sequence[Dot], title: str, *, difference: bool = False) -> 
     room = 0.04 * (max(ends) - min(ends)) or 1.0
     # a given scale: a browser would look for its ends before the values are there, and complain
     domain = [min(ends) - room, max(ends) + room] if difference else [max(0.0, min(ends) - room), min(100.0, max(ends) + room)]
-    x = {"type": "quantitative", "title": title, "scale": {"domain": domain, "nice": True}, "axis": {"tickCount": 6}}
-    y = {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": {"ticks": False, "domain": False, "labelPadding": 8, "labelLimit": 170}}
+    x = {"type": "quantitative", "title": title, "scale": {"domain": domain, "nice": TICKS}, "axis": NUMBERS}
+    y = {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": ROWS}
     legend = {"orient": "top", "direction": "vertical", "title": None, "labelLimit": 320, "symbolType": "circle"}
     told: Spec = (
         {"yOffset": {"field": "system", "type": "nominal", "sort": systems}, "color": {"field": "system", "type": "nominal", "sort": systems, "legend": legend}}
@@ -58,4 +65,4 @@ def dots_table(dots: Sequence[Dot], caption: str, row: str, *, difference: bool 
     kind: Kind = "points" if difference else "percent"
     columns = (Column("row", row), Column("system", "system"), Column("value", "value", kind), Column("low", "from", kind), Column("high", "to", kind))
     rows = tuple((dot.row, dot.system, dot.value, dot.low, dot.high, dot.n) for dot in dots)
-    return Table(caption, (*columns, Column("n", "n", "integer")), rows, "from, to: 95 % interval.", heads=2)
+    return Table(caption, (*columns, Column("n", "n", "integer")), rows, "from, to: 95\u00a0% interval.", heads=2)

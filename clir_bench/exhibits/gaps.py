@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clir_bench.exhibits.board_table import Rows, board_table, over_words
+from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
 from clir_bench.exhibits.tables import Table
 from clir_bench.significance import detectable_difference, percentile_interval
 from clir_bench.standings.index import Index
@@ -47,12 +48,12 @@ def tier_sentences(index: Index, standing: Standing) -> tuple[str, ...]:
     leaders = [int(np.flatnonzero(standing.tier == tier)[0]) for tier in (1, 2) if (standing.tier == tier).any()]
     first, many = int((standing.tier == 1).sum()), f"{comparisons(standing):,} comparison{'s' * (comparisons(standing) > 1)}"
     others = "Every other system can" if first == 1 else f"{first - 1:,} other system{'s' * (first > 2)} cannot"
-    told = [f"{others} be told from the best, {_name(index, standing, leaders[0])} (topics flipped, Holm over {many}, 5 %)."]
+    told = [f"{others} be told from the best, {_name(index, standing, leaders[0])} (topics flipped, Holm over {many}, 5\u00a0%)."]
     if len(leaders) == 2:
         found = gap(index, standing, *leaders)
         told.append(
             f"The best of tier 2, {_name(index, standing, leaders[1])}, is {100 * found.difference:.1f} points behind"
-            f" (95 % interval {100 * found.low:.1f} to {100 * found.high:.1f})."
+            f" (95\u00a0% interval {100 * found.low:.1f} to {100 * found.high:.1f})."
         )
     single, every = detectable(index, standing)
     told.append(
@@ -74,22 +75,27 @@ def interval_chart(index: Index, standing: Standing, rows: Rows) -> tuple[dict[s
     """Dots with their intervals, the first of these places above: a Vega-Lite specification, and the same as a table."""
     values = [
         {
-            "system": _name(index, standing, row), "tier": int(standing.tier[row]),
+            "system": _name(index, standing, row), "label": f"{_name(index, standing, row)}\u2002{100 * standing.score[row]:.1f}", "tier": int(standing.tier[row]),
             **{name: round(100 * float(getattr(standing, name)[row]), 3) for name in ("score", "low", "high")},
         }
         for row in rows.tolist()
     ]  # fmt: skip
     ends = [float(100 * standing.low[rows].min()), float(100 * standing.high[rows].max())]
-    x = {"type": "quantitative", "title": f"{standing.selection.measure}, percent", "scale": {"domain": ends, "nice": True}}
+    x = {
+        "type": "quantitative",
+        "title": f"{standing.selection.measure}, percent",
+        "scale": {"domain": ends, "nice": TICKS},
+        "axis": {**NUMBERS, "grid": False, "ticks": True, "domain": True},
+    }
     y = {
-        "field": "system", "type": "nominal", "sort": None, "title": None,
-        # a name above its interval, not beside it: an axis of long names leaves no room on a phone
-        "axis": {"ticks": False, "domain": False, "maxExtent": 0, "labelAlign": "left", "labelPadding": -4, "labelOffset": -11, "labelLimit": 320},
+        "field": "label", "type": "nominal", "sort": None, "title": None,
+        # a name above its interval, not beside it: an axis of long names leaves no room on a phone. It stands on the plot, so lines lie along rows only
+        "axis": {**ROWS, "grid": True, "maxExtent": 0, "labelAlign": "left", "labelPadding": -2, "labelOffset": -13, "labelLimit": 340},
     }  # fmt: skip
     colour = "#2f79b5"
     spec = {
         "data": {"values": values},
-        "height": 34 * len(values) + 60,
+        "height": 36 * len(values) + 60,
         "layer": [
             {
                 "mark": {"type": "rule", "strokeWidth": 3, "strokeCap": "round", "color": colour},
@@ -106,7 +112,7 @@ def interval_chart(index: Index, standing: Standing, rows: Rows) -> tuple[dict[s
 def chart_words(standing: Standing, rows: Rows) -> str:
     """What the chart shows, for who cannot see it."""
     best = f"{100 * standing.score[rows[0]]:.1f}" if len(rows) else "–"
-    return f"{standing.selection.measure} of {len(rows)} systems as dots with 95 % intervals, {over_words(standing)}; the first has {best} percent."
+    return f"{standing.selection.measure} of {len(rows)} system{'s' * (len(rows) != 1)} as dots with 95\u00a0% intervals, {over_words(standing)}; the first has {best} percent."
 
 
 def _evidence(index: Index, standing: Standing) -> Evidence:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from clir_bench.collection import IntArray
 from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
 from clir_bench.exhibits.tables import Column, Interval, Link, Table
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
@@ -161,11 +162,12 @@ def waterfall(index: Index, found: Climb) -> dict[str, object]:
         ends += known.values()
     margin = 0.05 * (max(ends) - min(ends)) or 1.0
     domain = [min(ends) - margin, max(ends) + margin]
-    x = {"type": "quantitative", "title": f"{found.scope.measure}, percent", "scale": {"domain": domain, "nice": True}}
+    x = {"type": "quantitative", "title": f"{found.scope.measure}, percent", "scale": {"domain": domain, "nice": TICKS}}
+    x["axis"] = {**NUMBERS, "grid": False, "ticks": True, "domain": True}
     y = {
         "field": "step", "type": "nominal", "sort": None, "title": None,
         # a step above its bar, not beside it: an axis of long words leaves no room on a phone
-        "axis": {"ticks": False, "domain": False, "maxExtent": 0, "labelAlign": "left", "labelPadding": -4, "labelOffset": -14, "labelLimit": 330, "zindex": 1},
+        "axis": {**ROWS, "grid": True, "maxExtent": 0, "labelAlign": "left", "labelPadding": -2, "labelOffset": -14, "labelLimit": 340},
     }  # fmt: skip
     colour = {"field": "kind", "type": "nominal", "legend": None, "scale": {"domain": ["gain", "loss"], "range": ["#2f79b5", "#c2620e"]}}
     return {

@@ -21,6 +21,7 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 STYLE = """
 .cb-maps{display:flex;flex-wrap:wrap;gap:.5rem 2.4rem;align-items:flex-start}
 .cb-maps>div{max-width:100%;min-width:0}
+.cb-maps>div:not(.cb-lists) table.cb caption{min-width:min(26rem,calc(100vw - 2rem))}
 .cb-maps .cb-note{width:0;min-width:100%}
 .cb-maps .cb-lists{display:flex;flex-wrap:wrap;gap:.5rem 2.4rem;align-items:flex-start;flex:1 1 22rem}
 .cb-maps table.cb tbody th{min-width:0;white-space:nowrap}
@@ -68,7 +69,8 @@ class Cells:
 class Map(NamedTuple):
     """A number for each pair, [pairs], NaN where there is none; ``marks`` say something of each, ``low`` and ``high`` its interval.
 
-    ``shades``: the values of no shade and of the darkest, where several maps share them; else from 0 to the largest.
+    ``shades``: the values of no shade and of the darkest, where several maps share them; else from 0 to the largest. ``averaged``: whether there are means of
+    them: those of the best systems' scores would be nobody's.
     """
 
     values: Floats
@@ -77,6 +79,8 @@ class Map(NamedTuple):
     low: Floats | None = None
     high: Floats | None = None
     shades: tuple[float, float] | None = None
+    averaged: bool = True
+    unit: str = "percent"
 
 
 def shades(values: Sequence[Floats]) -> tuple[float, float]:
@@ -114,19 +118,21 @@ def ordered(codes: Iterable[str], order: Order, score: Callable[[str], float]) -
 def map_table(board: Board, mask: Bools, shown: Map, caption: str, *, order: Order = "family", scores: Floats | None = None, note: str = "") -> Table:
     """The map: a row a query language, a column a document language, and the unweighted means of rows, columns and all. One row or column becomes a list.
 
-    Where the board has pairs of one language a second mean leaves them out. ``scores`` [pairs] order the languages, if not the map's own values.
+    Where the board has pairs of one language a second mean leaves them out; the note says what the means are over. ``scores`` [pairs] order the languages, if
+    not the map's own values.
     """
     at = {board.pairs[i]: int(i) for i in np.flatnonzero(mask)}
     by = shown.values if scores is None else scores
     rows = ordered({pair.query for pair in at}, order, lambda code: _mean(at, by, code, None))
     columns = ordered({pair.document for pair in at}, order, lambda code: _mean(at, by, None, code))
-    note = _groups([*rows, *columns], order) + note
+    averaged = shown.averaged and shown.kind != "integer" and len(at) > 1
+    note = f"{_groups([*rows, *columns], order) if len(at) > 1 else ''}{note}{' Means are over pairs, unweighted.' if averaged else ''}".strip()
     bare, darkest = shown.shades or (0.0, None)
     if len(rows) == 1 or len(columns) == 1:
         return _list(board, shown, [at[Pair(query, document)] for query in rows for document in columns], caption, note)
     if shown.shades:
-        note += f" Shaded from {100 * bare:.0f} %."
-    means = () if shown.kind == "integer" else _MEANS[: len({pair.same for pair in at})]
+        note += f" Shaded from {100 * bare:.0f}\u00a0%."
+    means = _MEANS[: len({pair.same for pair in at})] if averaged else ()
     body: list[tuple[Cell, ...]] = []
     for query in rows:
         line = (_cell(shown, at.get(Pair(query, document))) for document in columns)
@@ -143,14 +149,14 @@ def difference_map(first: Cells, second: Cells, gaps: Gaps, order: Order) -> Tab
     board, mask, tested = first.board, first.mask, np.isfinite(gaps.p)
     ahead, behind = (int((gaps.significant & (side > 0)).sum()) for side in (gaps.difference, -gaps.difference))
     says = (
-        f"* significant: {gaps.test}, Benjamini and Hochberg at 5 % over {int(tested.sum())} pairs; {ahead} for the first, {behind} for the second. "
+        f"* significant: {gaps.test}, Benjamini and Hochberg at 5\u00a0% over {_pairs(int(tested.sum()))}; {ahead} for the first, {behind} for the second. "
         if tested.any()
         else "Not tested: one of the two has no gold ranks. "
     )
-    shown = Map(first.value - second.value, "change", ["*" if marked else "" for marked in gaps.significant])
+    shown = Map(first.value - second.value, "change", ["*" if marked else "" for marked in gaps.significant], unit="points")
     return map_table(
         board, mask, shown, f"{first.measure}, {first.name} minus {second.name}, {short(board)}", order=order, scores=first.value,
-        note=f"{says}Percentage points; {asked(board, mask)}. Means are over pairs, unweighted.",
+        note=f"{says}Percentage points; {asked(board, mask)}.",
     )  # fmt: skip
 
 
@@ -165,8 +171,8 @@ def rows_table(first: Cells, second: Cells | None = None, gaps: Gaps | None = No
         columns += [Column(f"{key}own", f"own-language{of}", "percent"), Column(f"{key}loss", f"bias loss{of}", "percent")]
     if gaps is not None:
         columns += [Column("difference", "difference", "points"), Column("only_first", "only first", "integer", "queries that the first ranks better")]
-        columns += [Column("only_second", "only second", "integer", "queries that the second ranks better"), Column("p", "p", "number")]
-        columns += [Column("significant", "significant", help="after Benjamini and Hochberg at 5 %")]
+        columns += [Column("only_second", "only second", "integer", "queries that the second ranks better"), Column("p", "p", "p")]
+        columns += [Column("significant", "significant", help="after Benjamini and Hochberg at 5\u00a0%")]
     lines = []
     for i in np.flatnonzero(first.mask):
         pair = board.pairs[i]
@@ -182,7 +188,7 @@ def rows_table(first: Cells, second: Cells | None = None, gaps: Gaps | None = No
     kept = [c for c in range(len(columns)) if any(line[c] is not None and line[c] == line[c] for line in lines)]
     return Table(
         f"{m} of {titles} on {short(board)}, every pair", tuple(columns[c] for c in kept), tuple(tuple(line[c] for c in kept) for line in lines),
-        "from, to: 95 % interval of the pair's mean." + (f" p: {gaps.test}, uncorrected." if gaps else ""),
+        "from, to: 95\u00a0% interval of the pair's mean." + (f" p: {gaps.test}, uncorrected." if gaps else ""),
     )  # fmt: skip
 
 
@@ -192,7 +198,7 @@ def extremes(found: Cells, count: int = 5, *, lowest: bool) -> Table:
     rows = tuple(
         (_words(found.board.pairs[i]), Interval(float(found.value[i]), float(found.low[i]), float(found.high[i])), int(found.board.shape.n[i])) for i in order
     )
-    columns = (Column("pair", "questions → documents"), Column("value", found.measure, "interval", "with its 95 % interval"), Column("n", "n", "integer"))
+    columns = (Column("pair", "questions → documents"), Column("value", found.measure, "interval", "with its 95\u00a0% interval"), Column("n", "n", "integer"))
     return Table(f"{'Lowest' if lowest else 'Highest'} pairs", columns, rows)
 
 
@@ -216,7 +222,7 @@ def directions(found: Cells, count: int = 5) -> Table | None:
         rows.append((_words(board.pairs[i]), a, b, a - b, low, high))
     columns = (
         Column("pair", "questions → documents"), Column("value", found.measure, "percent"), Column("reverse", "reversed", "percent"),
-        Column("difference", "difference", "points"), Column("low", "from", "points", "95 % interval, the queries of the two taken as independent"),
+        Column("difference", "difference", "points"), Column("low", "from", "points", "95\u00a0% interval, the queries of the two taken as independent"),
         Column("high", "to", "points"),
     )  # fmt: skip
     return Table(f"Directions that differ most, of {len(both)}", columns, tuple(rows))
@@ -230,12 +236,18 @@ def short(board: Board) -> str:
 def asked(board: Board, mask: Bools) -> str:
     """How many queries the pairs have, in words: ``531 queries in 190 pairs, 530 in 6``."""
     counted = Counter(board.shape.n[mask].tolist()).most_common()
+    if mask.sum() == 1:
+        return f"{counted[0][0]:,} queries"
     if len(counted) > 3:
         return f"{min(n for n, _ in counted):,} to {max(n for n, _ in counted):,} queries a pair"
     (most, pairs), *others = counted
     if not others:
         return f"{most:,} queries a pair"
-    return f"{most:,} queries in {pairs} pairs, " + ", ".join(f"{n:,} in {pairs}" for n, pairs in others)
+    return f"{most:,} queries in {_pairs(pairs)}, " + ", ".join(f"{n:,} in {pairs}" for n, pairs in others)
+
+
+def _pairs(count: int) -> str:
+    return f"{count:,} pair{'s' * (count != 1)}"
 
 
 def _words(pair: Pair) -> str:
@@ -282,9 +294,10 @@ def _list(board: Board, shown: Map, places: Sequence[int], caption: str, note: s
         (_words(board.pairs[i]), Interval(float(shown.values[i]), float(low[i]), float(high[i])) if barred else _cell(shown, i), int(board.shape.n[i]))
         for i in places
     ]
-    mean = float(np.mean(shown.values[list(places)]))
-    lines.append(("mean", Interval(mean, np.nan, np.nan) if barred else mean, int(board.shape.n[list(places)].sum())))
-    columns = (Column("pair", "questions → documents"), Column("value", "percent", "interval" if barred else shown.kind), Column("n", "n", "integer"))
+    if shown.averaged and len(places) > 1:
+        mean = float(np.mean(shown.values[list(places)]))
+        lines.append(("mean", Interval(mean, np.nan, np.nan) if barred else mean, int(board.shape.n[list(places)].sum())))
+    columns = (Column("pair", "questions → documents"), Column("value", shown.unit, "interval" if barred else shown.kind), Column("n", "n", "integer"))
     return Table(caption, columns, tuple(lines), note, darkest=darkest, bare=bare)
 
 

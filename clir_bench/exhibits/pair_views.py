@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from clir_bench.collection import IntArray
 from clir_bench.exhibits.maps import Cells, Map, Order, asked, cells, difference_map, directions, extremes, map_table, rows_table, shades, short
-from clir_bench.exhibits.tables import Cell, Column, Table
+from clir_bench.exhibits.tables import Cell, Column, Interval, Table, rail_of
 from clir_bench.measures import parse_measure
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
@@ -27,11 +28,13 @@ SHOWN: dict[Shown, str] = {
     "n": "number of queries",
 }
 """What a cell can show, as it is called on the page and in addresses."""
+NO_OWN = "fusion, a re-ranker, a graph index or a claim cannot say where every document stands"
+"""Why a system has no own-language ranks, and so no bias loss."""
 _NOTES: dict[Shown, str] = {
     "value": "",
     "own": "Recall had the pool held the documents of this language only. ",
     "loss": "Own-language recall minus recall: what is lost because documents in other languages stand above. ",
-    "width": "Width of the 95 % interval of each pair's mean. ",
+    "width": "Width of the 95\u00a0% interval of each pair's mean. ",
 }
 
 
@@ -59,6 +62,20 @@ def best_systems(index: Index, board: Board, mask: Bools, measure: str, lines: I
     return remembered(index, key, lambda: _best_systems(index, board, mask, measure, lines, order))
 
 
+def on_one_rail(tables: Sequence[Table]) -> tuple[Table, ...]:
+    """Tables that are seen together, the bars of their intervals between the same ends."""
+    ends = [
+        float(end)
+        for table in tables
+        for row in table.rows
+        for column, cell in zip(table.columns, row, strict=True)
+        if column.kind == "interval" and isinstance(cell, Interval)
+        for end in cell
+        if np.isfinite(end)
+    ]
+    return tuple(replace(table, rail=rail_of(ends)) for table in tables) if ends else tuple(tables)
+
+
 def _one_system(index: Index, board: Board, mask: Bools, measure: str, line: int, second: int | None, shown: Shown, order: Order) -> PairView:
     found = [(line, cells(index, board, line, mask, measure))]
     if second is not None:
@@ -81,16 +98,17 @@ def _one_system(index: Index, board: Board, mask: Bools, measure: str, line: int
         return PairView((map_table(board, mask, counted, title, order=order, scores=systems[0].value, note=note),), rows)
     values = [_values(mine, shown) for mine in systems]
     scale = shades(values)
-    note = f"{_NOTES[shown]}Percent; {asked(board, mask)}. Means are over pairs, unweighted."
+    unit = "points" if shown in ("loss", "width") else "percent"
+    note = f"{_NOTES[shown]}{'Percentage points' if unit == 'points' else 'Percent'}; {asked(board, mask)}."
     barred = shown == "value"
     tables = tuple(
         map_table(
-            board, mask, Map(v, low=mine.low if barred else None, high=mine.high if barred else None, shades=scale),
+            board, mask, Map(v, low=mine.low if barred else None, high=mine.high if barred else None, shades=scale, unit=unit),
             f"{_called(shown, measure)}, {mine.name}, {short(board)}", order=order, scores=systems[0].value, note=note,
         )
         for mine, v in zip(systems, values, strict=True)
     )  # fmt: skip
-    return PairView(tables, rows, _lists(systems[0]) if second is None and shown == "value" else ())
+    return PairView(on_one_rail(tables), rows, _lists(systems[0]) if second is None and shown == "value" else ())
 
 
 def _unknown(systems: Sequence[Cells], shown: Shown) -> str:
@@ -100,7 +118,7 @@ def _unknown(systems: Sequence[Cells], shown: Shown) -> str:
         return f"Own-language recall is recall: {measure} has none. Choose R@1, R@10 or R@100 as the measure."
     for mine in systems:
         if shown in ("own", "loss") and not np.isfinite(mine.own).any():
-            return f"{mine.name} has no own-language ranks: a re-ranker, a graph index or a claim cannot say where every document stands."
+            return f"{mine.name} has no own-language ranks: {NO_OWN}."
         if shown == "width" and not np.isfinite(mine.width).any():
             return f"{mine.name} is a claim without sums of squares: its intervals are not known."
     return ""
@@ -120,20 +138,29 @@ def _best_systems(index: Index, board: Board, mask: Bools, measure: str, lines: 
     means = board.means(measure)
     value = np.full(len(board.pairs), np.nan)
     value[won] = means[found.first[won], np.flatnonzero(won)]
-    marks = [f"\u00a0{letter[place]}{'' if clear[i] else '='}" if won[i] else "" for i, place in enumerate(found.first.tolist())]
+    level, some = won & (found.second >= 0) & ~clear, bool((won & clear).any())
+    marks = [f"\u00a0{letter[place]}{'=' if some and level[i] else ''}" if won[i] else "" for i, place in enumerate(found.first.tolist())]
+    tested = f"significant ({found.gaps.test} against the second, Benjamini and Hochberg at 5\u00a0% over the pairs)"
+    doubt = (
+        f"; = marks a lead over the second that is not {tested}"
+        if some
+        else f"; no winner is clear: no lead over the second is {tested}"
+        if level.any()
+        else ""
+    )
     name = _names(index, board)
+    of = int((board.rank_row[at] >= 0).sum())
     table = map_table(
-        board, mask, Map(value, marks=marks, shades=shades([value])), f"Best system of each pair, {measure}, {short(board)}", order=order,
-        note=f"A letter stands for a system; = marks a lead over the second that is not significant ({found.gaps.test} against the second, Benjamini and Hochberg "
-        f"at 5 % over the pairs). Percent; {asked(board, mask)}. Of {int((board.rank_row[at] >= 0).sum())} systems with gold ranks.",
+        board, mask, Map(value, marks=marks, shades=shades([value]), averaged=False), f"Best system of each pair, {measure}, {short(board)}", order=order,
+        note=f"A letter stands for a system{doubt}. Percent; {asked(board, mask)}. Of {of} system{'s' * (of != 1)} with gold ranks.",
     )  # fmt: skip
     who = Table(
-        "Who is best where", (Column("letter", "letter"), Column("system", "system"), Column("pairs", "pairs", "integer"), Column("clear", "of which clear", "integer")),
-        tuple((letter[place], name[place], count[place], int((clear & won & (found.first == place)).sum())) for place in ranked), heads=2,
+        "Who is best where", (Column("letter", "letter"), Column("system", "system"), Column("pairs", "pairs", "integer"), Column("clear", "of which clear", "integer"))[: 3 + some],
+        tuple((letter[place], name[place], count[place], int((clear & won & (found.first == place)).sum()))[: 3 + some] for place in ranked), heads=2,
     )  # fmt: skip
     columns = (
         Column("pair", "pair"), Column("n", "n", "integer"), Column("best", "best"), Column("value", measure, "percent"), Column("second", "second"),
-        Column("lead", "lead", "points"), Column("p", "p", "number"), Column("significant", "significant"),
+        Column("lead", "lead", "points"), Column("p", "p", "p"), Column("significant", "significant"),
     )  # fmt: skip
     lines_: list[tuple[Cell, ...]] = []
     for i in np.flatnonzero(won):
@@ -152,7 +179,7 @@ def _lists(found: Cells) -> tuple[Table, ...]:
     if int(found.there.sum()) < 12 or len({pair.query for pair in found.board.pairs}) == 1 or len({pair.document for pair in found.board.pairs}) == 1:
         return ()
     turned = directions(found)
-    return (extremes(found, lowest=True), extremes(found, lowest=False), *((turned,) if turned else ()))
+    return (*on_one_rail([extremes(found, lowest=True), extremes(found, lowest=False)]), *((turned,) if turned else ()))
 
 
 def _values(found: Cells, shown: Shown) -> Floats:

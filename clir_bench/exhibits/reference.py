@@ -28,11 +28,11 @@ SECTIONS = (
     )),
     Section("Comparisons", (
         ("Topic", "One question in all its languages. Its queries are not independent, so averages are resampled and tested by whole topics."),
-        ("Interval", "95 %: of one pair Wilson's for values 0 and 1, else from n, sum and sum of squares; of an average the middle 95 % of topic resamples."),
+        ("Interval", "95\u00a0%: of one pair Wilson's for values 0 and 1, else from n, sum and sum of squares; of an average the middle 95\u00a0% of topic resamples."),
         ("Test", "Two systems on the same queries: McNemar's exact test or sign flips in one pair, flips of whole topics for an average."),
-        ("Tier", "The best system without a tier leads one; all that cannot be told from the leader join it (Holm over all pairs of systems shown, 5 %). No statement of equality."),
-        ("Rank", "95 % interval of the rank in the same resamples."),
-        ("Marks on maps", "Differences that stay significant among all pairs compared (Benjamini and Hochberg, 5 %)."),
+        ("Tier", "The best system without a tier leads one; all that cannot be told from the leader join it (Holm over all pairs of systems shown, 5\u00a0%). No statement of equality."),
+        ("Rank", "95\u00a0% interval of the rank in the same resamples."),
+        ("Marks on maps", "Differences that stay significant among all pairs compared (Benjamini and Hochberg, 5\u00a0%)."),
     )),
     Section("Systems", (
         ("Protocol", "native: the model as its card means it. paper: mean of the last hidden states, no prompts, 512 tokens, for all models alike."),

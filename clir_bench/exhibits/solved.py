@@ -22,7 +22,6 @@ from clir_bench.submission import DEEPER
 
 BINS = (1, 2, 4, 8, 16, 32, 64, 101)
 """Where bins of ranks begin; the last is for what is not among the first 100."""
-LISTED = 200
 _LONGEST = 240
 Side = Literal["first", "second"]
 
@@ -58,8 +57,8 @@ def rank_table(found: Contest, board: int, a: int, b: int) -> Table:
     higher, lower = (100 * float(np.mean(x)) for x in (first < second, second < first))
     columns = (Column("rank", f"rank by {one}\u00a0↓ by {other}\u00a0→"), *(Column(f"b{BINS[i]}", edge, "heat") for i, edge in enumerate(edges)))
     note = (
-        f"Percent of {len(first):,} queries; the darkest shade is {100 * darkest:.1f} % and more. {one} ranks it higher in {higher:.1f} %, {other} in {lower:.1f} %, "
-        f"both alike in {100 - higher - lower:.1f} %."
+        f"Percent of {len(first):,} queries; the darkest shade is {100 * darkest:.1f}\u00a0% and more. {one} ranks it higher in {higher:.1f}\u00a0%, {other} in {lower:.1f}\u00a0%, "
+        f"both alike in {100 - higher - lower:.1f}\u00a0%."
     )
     return Table(
         f"Rank of the first relevant document, {found.called(a)} and {found.called(b)}, {short(found.boards[board])}", columns,
@@ -83,8 +82,16 @@ def solved_table(found: Contest, a: int, b: int) -> Table:
     )
 
 
-def only_table(index: Index, found: Contest, board: int, a: int, b: int, side: Side, *, texts: bool = False) -> Table | None:
-    """The queries only the first or only the second of the two solves, the clearest first, 200 at most; None where no layout knows their ids.
+def only_solved(found: Contest, board: int, a: int, b: int, side: Side) -> IntArray:
+    """The queries only the first or only the second of the two solves, the clearest first, as places among those of the shared pairs."""
+    x, y = _solve(found, board, a), _solve(found, board, b)
+    good, bad = _both(found, board, a, b)[:: 1 if side == "first" else -1]
+    only = np.flatnonzero(x & ~y if side == "first" else y & ~x)
+    return np.asarray(only[np.lexsort((only, good[only], -bad[only]))])
+
+
+def only_table(index: Index, found: Contest, board: int, a: int, b: int, side: Side, *, texts: bool = False, part: slice = slice(None)) -> Table | None:
+    """``only_solved`` with their ids, or a part of them; None where no layout knows the ids.
 
     With ``texts`` also what was asked and the first relevant document, where the collection is at hand. Raises ClirBenchError for a damaged layout or collection.
     """
@@ -92,24 +99,19 @@ def only_table(index: Index, found: Contest, board: int, a: int, b: int, side: S
     layout = _layout(index, on)
     if layout is None:
         return None
-    x, y = _solve(found, board, a), _solve(found, board, b)
     columns = np.flatnonzero(found.masks[board][on.shape.pair])
-    ranks = _both(found, board, a, b)
-    only = np.flatnonzero(x & ~y if side == "first" else y & ~x)
-    good, bad = ranks if side == "first" else ranks[::-1]
-    order = only[np.lexsort((only, good[only], -bad[only]))][:LISTED]
+    ranks, only = _both(found, board, a, b), only_solved(found, board, a, b, side)
     told = collection_texts(index, on) if texts else None
     rows: list[tuple[Cell, ...]] = []
-    for i in order.tolist():
+    for i in only[part].tolist():
         evaluated = int(columns[i])
         said = (_short(told.query(evaluated)), _short(told.document(evaluated))) if told else ()
         rows.append((str(on.pairs[on.shape.pair[evaluated]]), layout.query_ids[evaluated], _rank(ranks[0][i]), _rank(ranks[1][i]), *said))
     head = [Column("pair", "pair"), Column("query", "query"), *(Column(f"rank_{found.letter(i)}", f"rank by {found.letter(i)}", "integer") for i in (a, b))]
     if told:
         head += [Column("question", "what was asked"), Column("answer", "first relevant document")]
-    shown = f"{len(rows)} of {len(only):,}" if len(rows) < len(only) else f"{len(only)}"
     return Table(
-        f"{shown} queries that only {found.called(a if side == 'first' else b)} solves, {short(on)}", tuple(head), tuple(rows),
+        f"{len(only):,} {'query' if len(only) == 1 else 'queries'} that only {found.called(a if side == 'first' else b)} solves, {short(on)}", tuple(head), tuple(rows),
         f"Solved: a {found.measure} above 0. Rank of the first relevant document. The clearest first.", heads=2,
     )  # fmt: skip
 

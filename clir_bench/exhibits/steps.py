@@ -174,7 +174,7 @@ def _step_table(index: Index, measure: str, found: Sequence[Pairing]) -> Table:
     columns = (
         Column("system", "System", "link"), Column("data_set", "Data set"), Column("pairs", "Pairs", "integer"), Column("n", "n", "integer", "Queries that both systems answered"),
         Column("before", before, "percent", measure), Column("after", after, "percent", measure),
-        Column("gain", "Change", "difference", "In points, with its 95 % interval: topics resampled"),
+        Column("gain", "Change", "difference", "In points, with its 95\u00a0% interval: topics resampled"),
         Column("p", "p", "p", "Two-sided, topics flipped whole; not corrected for the number of rows"), *costs.columns(before, after), Column("step", "Step"),
     )  # fmt: skip
     rows = tuple(

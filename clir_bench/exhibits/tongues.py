@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
-from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.board_table import one_language, system_address
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Floats, Index
@@ -74,6 +74,13 @@ def serving(index: Index, found: Standing, code: str, side: Side) -> Served:
     return remembered(index, ("served", found.selection), every)[code, side]
 
 
+def pair_words(found: Standing, code: str, side: Side) -> str:
+    """How many of the chosen pairs have the language on that side: ``8 pairs, 1 of one language``."""
+    mine = [board.pairs[i] for board, mask in zip(found.boards, found.pairs, strict=True) for i in np.flatnonzero(_with(board, mask, code, side))]
+    same = sum(pair.same for pair in mine)
+    return f"{len(mine):,} pair{'s' * (len(mine) != 1)}" + (f", {same} of one language" if 0 < same < len(mine) else "")
+
+
 def overview_table(index: Index, found: Standing, address: Callable[[str], str]) -> Table:
     """One row a language; ``address`` gives the page of one."""
     rows: list[tuple[Cell, ...]] = []
@@ -89,7 +96,8 @@ def overview_table(index: Index, found: Standing, address: Callable[[str], str])
         Column("held", "documents in it", "integer", "evaluated queries whose relevant document is in it, in the chosen pairs"),
         Column("held_score", f"best {measure}", "percent", "macro mean over the chosen pairs with its documents"), Column("held_best", "of", "link"),
     )  # fmt: skip
-    note = "The best is the highest score of the systems that have all of those pairs; who cannot be told from it is on the language's page. Only systems with gold ranks."
+    note = "A pair of one language counts on both sides. " if one_language(found) else ""
+    note += "The best is the highest score of the systems that have all of those pairs; who cannot be told from it is on the language's page. Only systems with gold ranks."
     return Table(f"Languages, {measure}", columns, tuple(rows), note)
 
 
@@ -146,10 +154,10 @@ def partners_table(index: Index, board: Board, line: int, mask: Bools, code: str
         ))  # fmt: skip
     name, r = languages.name(code), recall or "recall"
     columns = (
-        Column("partner", "partner"), Column("asking", f"{name} → partner", "interval", f"{measure} of {name} questions over the partner's documents; 95 % interval"), Column("asking_n", "n", "integer"),
-        Column("holding", f"partner → {name}", "interval", f"{measure} of the partner's questions over {name} documents; 95 % interval"), Column("holding_n", "n", "integer"),
-        Column("difference", "difference", "difference", "first minus second direction; 95 % interval, topics taken whole"),
-        Column("apart", "told apart", "text", "after Benjamini and Hochberg over the partners, at 5 %"),
+        Column("partner", "partner"), Column("asking", f"{name} → partner", "interval", f"{measure} of {name} questions over the partner's documents; 95\u00a0% interval"), Column("asking_n", "n", "integer"),
+        Column("holding", f"partner → {name}", "interval", f"{measure} of the partner's questions over {name} documents; 95\u00a0% interval"), Column("holding_n", "n", "integer"),
+        Column("difference", "difference", "difference", "first minus second direction; 95\u00a0% interval, topics taken whole"),
+        Column("apart", "told apart", "text", "after Benjamini and Hochberg over the partners, at 5\u00a0%"),
         Column("own", f"own-language {r}", "percent", f"{r} of {name} documents had the pool held nothing else"),
         Column("loss", "bias loss", "points", f"own-language {r} minus {r}, of {name} documents"),
     )  # fmt: skip

@@ -107,11 +107,11 @@ def verdict(found: Contest, scope: Scope, a: int, b: int) -> str:
     over = f"over {scope.pairs:,} pair{'s' * (scope.pairs > 1)} and {scope.topics:,} topics ({scope.title})"
     if d == 0:
         return f"{found.names[a]} and {found.names[b]} have the same mean {found.measure} {over}."
-    says = f"{d:.1f} points in {found.measure}, 95 % interval {_points(low)} to {_points(high)}, p {_p(p / 100)}"
+    says = f"{d:.1f} points in {found.measure}, 95\u00a0% interval {_points(low)} to {_points(high)}, p {_p(p / 100)}"
     if scope.p[a, b] <= 1 - LEVEL:
         return f"{found.names[better]} is better than {found.names[worse]} {over}: {says}."
     more = f"{float(scope.more[a, b]):,.0f} more topics, some {scope.more_queries(a, b):,.0f} queries"
-    return f"{found.names[better]} is ahead of {found.names[worse]} {over}, but the two cannot be told apart: {says}. It would take about {more}, to find such a difference."
+    return f"{found.names[better]} is ahead of {found.names[worse]} {over}, but the two cannot be told apart: {says}. It would take about {more}, to find such a difference in this comparison alone."
 
 
 def overall_table(found: Contest, a: int, b: int) -> Table:
@@ -121,10 +121,10 @@ def overall_table(found: Contest, a: int, b: int) -> Table:
         Column("over", "data set"), Column("pairs", "pairs", "integer"), Column("queries", "queries", "integer"), Column("topics", "topics", "integer"),
         Column("first", first, "percent", found.names[a]), Column("second", second, "percent", found.names[b]),
         Column("difference", f"{first} minus {second}", "points"),
-        Column("low", "from", "points", "95 % interval, topics resampled"), Column("high", "to", "points"),
-        Column("p", "p", "number", "topics flipped"),
+        Column("low", "from", "points", "95\u00a0% interval, topics resampled"), Column("high", "to", "points"),
+        Column("p", "p", "p", "topics flipped; two-sided, not corrected for the number of systems"),
         Column("detectable", "detectable", "percent", "the smallest true difference that is found in four of five cases"),
-        Column("more_topics", "more topics", "integer", "how many more would find this difference in four of five cases; 0 where it is found already"),
+        Column("more_topics", "more topics", "integer", "how many more would find this difference in four of five cases, in this comparison alone; 0 where it is found already"),
         Column("more_queries", "more queries", "integer", "the evaluated queries of those topics"),
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = [
@@ -135,7 +135,10 @@ def overall_table(found: Contest, a: int, b: int) -> Table:
         )
         for scope in found.scopes
     ]  # fmt: skip
-    note = "* p at most 5 %. Means are over pairs, unweighted; data sets weigh alike. Topics are flipped and resampled whole, with all their languages."
+    note = (
+        "* p at most 5\u00a0%. Means are over pairs, unweighted; data sets weigh alike. Topics are flipped and resampled whole, with all their languages."
+        " Detectable, more topics and more queries are those of this comparison alone, without a correction for the number of systems."
+    )
     return Table(f"{found.measure} of {found.called(a)} and {found.called(b)}", columns, tuple(rows), note)
 
 
@@ -153,8 +156,8 @@ def matrix_table(found: Contest, scope: Scope) -> Table:
         rows.append((f"{found.letter(i)}\u2002{found.names[i]}", score, *line))
     comparisons = len(systems) * (len(systems) - 1) // 2
     note = (
-        f"Row minus column, percentage points; * told apart at 5 %: topics flipped, Holm over {comparisons} comparisons. "
-        f"{scope.pairs:,} pairs, {scope.queries:,} queries, {scope.topics:,} topics."
+        f"Row minus column, percentage points; * told apart at 5\u00a0%: topics flipped, Holm over {comparisons} comparisons. "
+        f"{scope.pairs:,} pair{'s' * (scope.pairs > 1)}, {scope.queries:,} queries, {scope.topics:,} topics."
     )
     return Table(f"{scope.title}: every system against every other", columns, tuple(rows), note)
 
@@ -172,7 +175,7 @@ def wins_table(found: Contest, a: int, b: int) -> Table:
         gaps = found.gaps(k, a, b)
         d, sure = gaps.difference[mask], gaps.significant[mask]
         rows.append((maps.short(board), len(d), *(int(x.sum()) for x in (d > 0, d == 0, d < 0, sure & (d > 0), sure & (d < 0)))))
-    note = f"Significant: {found.gaps(0, a, b).test} of each pair, Benjamini and Hochberg at 5 % over the pairs of a data set."
+    note = f"Significant: {found.gaps(0, a, b).test} of each pair, Benjamini and Hochberg at 5\u00a0% over the pairs of a data set."
     return Table(f"Pairs of languages: {found.called(a)} against {found.called(b)}", columns, tuple(rows), note)
 
 
@@ -219,7 +222,7 @@ def usual_pairs(found: Contest, board: int) -> list[str]:
 def told(dots: Sequence[Dot], title: str) -> str:
     """What a chart of these dots shows, for who cannot see it."""
     rows, systems = (list(dict.fromkeys(getattr(dot, name) for dot in dots)) for name in ("row", "system"))
-    return f"{title}: dots with 95 % intervals of {', '.join(systems)} in {', '.join(rows)}. The numbers stand in the table below."
+    return f"{title}: dots with 95\u00a0% intervals of {', '.join(systems)} in {', '.join(rows)}. The numbers stand in the table below."
 
 
 def _contest(index: Index, measure: str, lines: tuple[int, ...], boards: Sequence[Board], masks: Sequence[Bools]) -> Contest:
@@ -232,8 +235,9 @@ def _contest(index: Index, measure: str, lines: tuple[int, ...], boards: Sequenc
             missing.append(f"{maps.short(board)} is left out: no gold ranks of {', '.join(without)}.")
             continue
         shared = np.logical_and.reduce([mask, *(has(board, place, measure) for place in places)])
-        if shared.sum() < mask.sum():
-            missing.append(f"{maps.short(board)}: {int(shared.sum())} of {int(mask.sum())} pairs, those that all of them have.")
+        count, every = int(shared.sum()), int(mask.sum())
+        if count < every:
+            missing.append(f"{maps.short(board)}: {count} of {every} pair{'s' * (every > 1)}, those that all of them have.")
         if shared.any():
             kept.append((board, shared, places))
     parts = [(board, mask, _sums(board, mask, places, measure)) for board, mask, places in kept if board.shape.topic is not None]

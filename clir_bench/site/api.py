@@ -7,7 +7,7 @@ from functools import partial
 from importlib import metadata
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from clir_bench.bias import DEPTHS
 from clir_bench.claims import FOLDER as CLAIMS
@@ -67,10 +67,16 @@ class _Two(_Measured):
     b: str
 
 
+def _profiled(depth: int) -> int:
+    if depth not in DEPTHS:
+        raise ValueError(f"{depth}, but profiles are of depth {', '.join(map(str, DEPTHS))}")
+    return depth
+
+
 class _Bias(_Nothing):
     system: str
     boards: Names = ()
-    depth: int = 10
+    depth: Annotated[int, AfterValidator(_profiled)] = 10
 
 
 def contents(index: Index, given: Given) -> records.Record:
@@ -106,14 +112,13 @@ def system(index: Index, given: Given) -> records.Record:
     """One system: every submission of it with signature, command and provenance, and the mean and n of every pair in every measure."""
     named = {"name", "variant"}
     _parse(_Nothing, {key: value for key, value in given.items() if key not in named})
-    return records.whole_system(index, _line(index, f"{given['name']}/{given['variant']}"))
+    return records.whole_system(index, *_lines(index, f"{given['name']}/{given['variant']}"))
 
 
 def standings(index: Index, given: Given) -> records.Record:
     """Systems by tier and score on a selection: boards, queries, documents (each a,b,c), script, same, measure, track, gigabytes, licence, seen, trust; page, size."""
-    asked = _parse(_Standings, given)
+    asked = _parse(_Standings, given, (*_unknown(index, given), *_unmeasured(index, given)))
     selection = Selection.model_validate(asked.model_dump(include=set(Selection.model_fields)))
-    _check(index, selection.boards, selection.queries, selection.documents)
     found = standing(index, selection)
     return {
         "selection": selection.model_dump(),
@@ -129,8 +134,7 @@ def standings(index: Index, given: Given) -> records.Record:
 
 def pairs(index: Index, given: Given) -> records.Record:
     """One pair, q the query language and d that of documents: every system's mean with n, 95 % interval and own-language mean; measure, boards; page, size."""
-    asked = _parse(_Pair, given)
-    _check(index, asked.boards, (asked.q,), (asked.d,))
+    asked = _parse(_Pair, given, _unknown(index, given))
     pair = Pair(asked.q, asked.d)
     measured = [board for board in _among(index, asked.boards) if pair in board.pairs and asked.measure in board.measures]
     rows = [row for board in measured for row in records.of_pair(index, board, pair, asked.measure)]
@@ -138,10 +142,9 @@ def pairs(index: Index, given: Given) -> records.Record:
 
 
 def comparison(index: Index, given: Given) -> records.Record:
-    """Systems a and b (org/model/variant) on the queries both answered: per pair and overall, b less a, with tests and intervals; measure, boards."""
-    asked = _parse(_Two, given)
-    _check(index, asked.boards)
-    a, b = (_line(index, name) for name in (asked.a, asked.b))
+    """Systems a and b (org/model/variant) on the queries both answered: per pair and overall, a less b (positive: a is better), with tests and intervals; measure, boards."""
+    asked = _parse(_Two, given, _unknown(index, given))
+    a, b = _lines(index, asked.a, asked.b)
     shared = [board for board in _among(index, asked.boards) if asked.measure in board.measures and min(index.entry_of[board.key][[a, b]]) >= 0]
     found = {
         board.key: remembered(index, ("api compare", board.key, a, b, asked.measure), partial(records.compared, index, board, a, b, asked.measure))
@@ -152,11 +155,8 @@ def comparison(index: Index, given: Given) -> records.Record:
 
 def bias(index: Index, given: Given) -> records.Record:
     """The languages that a system (org/model/variant) retrieves among its first places, per query language, and those of the pool; boards, depth (1, 10, 100)."""
-    asked = _parse(_Bias, given)
-    _check(index, asked.boards)
-    if asked.depth not in DEPTHS:
-        raise ClirBenchError.of("the parameters", [f"depth: {asked.depth}, but profiles are of depth {', '.join(map(str, DEPTHS))}"])
-    line = _line(index, asked.system)
+    asked = _parse(_Bias, given, _unknown(index, given))
+    (line,) = _lines(index, asked.system)
     chosen = [board for board in _among(index, asked.boards) if index.entry_of[board.key][line] >= 0]
     return {"system": asked.system, "depth": asked.depth, "boards": {board.key: records.profiles(index, board, line, asked.depth) for board in chosen}}
 
@@ -194,25 +194,39 @@ def problems_of(error: ClirBenchError) -> list[str]:
     return others or [first]
 
 
-def _parse(model: type[Model], given: Given) -> Model:
+def _parse(model: type[Model], given: Given, others: Iterable[str] = ()) -> Model:
+    """The parameters. Raises ClirBenchError for what is wrong with each, and for the ``others``, all at once."""
+    problems = list[str]()
     try:
-        return model.model_validate(dict(given))
+        asked = model.model_validate(dict(given))
     except ValidationError as error:
-        raise ClirBenchError.of("the parameters", problems_in(error, model)) from None
-
-
-def _check(index: Index, names: Iterable[str], queries: Iterable[str] = (), documents: Iterable[str] = ()) -> None:
-    """Raise ClirBenchError for what no board has, all at once."""
-    asked = {code for board in index.boards.values() for code in board.query_languages}
-    held = {code for board in index.boards.values() for code in board.document_languages}
-    known = {key.removesuffix(".oracle") for key in index.boards} | set(index.boards)
-
-    def unknown(what: str, given: Iterable[str], there: set[str]) -> Iterator[str]:
-        yield from (f"no {what} {name!r}: there are {', '.join(sorted(there))}" for name in given if name not in there)
-
-    problems = [*unknown("board", names, known), *unknown("query language", queries, asked), *unknown("document language", documents, held)]
-    if problems:
+        problems = problems_in(error, model)
+    if problems := [*problems, *others]:
         raise ClirBenchError.of("the parameters", problems)
+    return asked
+
+
+def _unknown(index: Index, given: Given) -> Iterator[str]:
+    """The boards and languages among the parameters that no board has."""
+    all_boards = index.boards.values()
+    asked, held = ({code for board in all_boards for code in getattr(board, f"{role}_languages")} for role in ("query", "document"))
+    known = {key.removesuffix(".oracle") for key in index.boards} | set(index.boards)
+    for key, what, there in (("boards", "board", known), ("queries", "query language", asked), ("documents", "document language", held)):
+        yield from (f"no {what} {name!r}: there are {', '.join(sorted(there))}" for name in given.get(key, "").split(",") if name and name not in there)
+    for key, what, there in (("q", "query language", asked), ("d", "document language", held)):
+        if key in given and given[key] not in there:
+            yield f"no {what} {given[key]!r}: there are {', '.join(sorted(there))}"
+
+
+def _unmeasured(index: Index, given: Given) -> Iterator[str]:
+    """The boards of a selection that lack its measure; none of a selection that is none."""
+    try:
+        selection = Selection.of(given)
+    except ClirBenchError:
+        return
+    for board in selection.chosen(index):
+        if selection.measure not in board.measures and selection.pairs_of(board).any():
+            yield f"measure: {board.key} has no {selection.measure}; it has {', '.join(board.measures)}"
 
 
 def _among(index: Index, names: Sequence[str]) -> list[Board]:
@@ -220,7 +234,8 @@ def _among(index: Index, names: Sequence[str]) -> list[Board]:
     return [board for board in index.boards.values() if not names or board.key in names]
 
 
-def _line(index: Index, name: str) -> int:
-    if (line := index.line(name)) is None:
-        raise NotThere(f"there is no system {name!r}. {PREFIX}/systems lists them")
-    return line
+def _lines(index: Index, *names: str) -> list[int]:
+    found = {name: index.line(name) for name in names}
+    if missing := [f"there is no system {name!r}. {PREFIX}/systems lists them" for name, line in found.items() if line is None]:
+        raise NotThere.of("the parameters", missing)
+    return [line for name in names if (line := found[name]) is not None]

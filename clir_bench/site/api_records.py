@@ -136,7 +136,7 @@ def of_pair(index: Index, found: Board, pair: Pair, measure: str) -> list[Record
 
 
 def compared(index: Index, found: Board, a: int, b: int, measure: str) -> Record:
-    """Two systems of a board, b less a; or why they cannot be compared."""
+    """Two systems of a board, a less b; or why they cannot be compared."""
     first, second = (index.submission(int(index.entry_of[found.key][line])) for line in (a, b))
     layout = find_layout(found.shape.task, found.shape.version, found.shape.fingerprint, [index.folder])
     try:

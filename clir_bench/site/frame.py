@@ -76,6 +76,15 @@ def listed(items: Iterable[tuple[str, str, str]]) -> str:
     return "<ul>" + "".join(f'<li><a href="{escape(to, quote=True)}">{escape(words)}</a>{escape(says)}</li>' for words, to, says in items) + "</ul>"
 
 
+def linked(title: str, items: Iterable[tuple[str, str, str]]) -> str:
+    """The same as a paragraph, for what is to take little room."""
+    return (
+        f"<p><b>{escape(title)}</b>: "
+        + "; ".join(f'<a href="{escape(to, quote=True)}">{escape(words)}</a>{escape(says)}' for words, to, says in items)
+        + ".</p>"
+    )
+
+
 def code(text: str) -> str:
     """Text as it is."""
     return f"<pre>{escape(text)}</pre>"

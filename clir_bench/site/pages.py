@@ -13,6 +13,7 @@ import numpy as np
 from clir_bench import languages
 from clir_bench.exhibits import profile, tongues
 from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, order_rows, system_address, unranked_table, usual_columns
+from clir_bench.exhibits.cells import all_printed, publications, table_facts
 from clir_bench.exhibits.gaps import tier_sentences
 from clir_bench.exhibits.ledger import chain_of
 from clir_bench.exhibits.maps import Map, asked, cells, map_table, short
@@ -168,22 +169,10 @@ def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
 
 
 def _about(index: Index) -> Page:
-    columns = (
-        Column("cell", "Cell", "text"), Column("value", "As printed"), Column("unit", "in"), Column("n", "n", "integer"), Column("from", "n is"),
-        Column("possible", "Possible", "text", "Whether some whole number of n queries gives the printed value"),
-        Column("caution", "What to know"), Column("source", "Source", "link"),
-    )  # fmt: skip
-    claims = tuple((r.id, r.printed, r.unit, r.n, r.n_from, r.possible.state, r.caution, Link(f"{r.source}, {r.table}", r.url)) for r in claim_rows(index))
     parts = [heading(title) + sentences(*told) for title, *told in _MEANING]
-    if claims:
-        note = (
-            "Possible: whether some whole number of n queries gives the printed value. Not testable: n is not known, or differs between pairs, or is so large that"
-            " some number gives every value of this precision; or the value is no share of queries."
-        )
-        parts += [
-            heading("Published numbers"),
-            Table("What publications print, cell by cell: claimed, and never ranked", columns, claims, note).html(small=True),
-        ]
+    if claim_rows(index):
+        told = [profile.facts_html([("Publication", f"{each.source.title}, {each.source.url}"), *table_facts(each)]) for each in publications(index)]
+        parts += [heading("Published numbers"), *told, all_printed(index).html(small=True)]
     if index.problems:
         parts += [heading("Problems"), *map(sentences, index.problems)]
     if events := profile.events(index):
@@ -210,8 +199,8 @@ _MEANING = (
      "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference."),
     ("Trust", "claimed: as stated. consistent: the numbers are possible. recomputed: each follows from the gold ranks in the submission. reproduced: run again by others.",
      "The check decides it, never the submitter."),
-    ("Training data", "clean: nothing of the data set is disclosed as training data. undisclosed: not known, and never counted as clean. original: what the data set was made from.",
-     "train split: its own training part. test: the evaluated queries."),
+    ("Training data", "clean: nothing of the data set is disclosed as training data. undisclosed: not known, and never counted as clean.",
+     "source seen: what the data set was made from. train split seen: its own training part. test seen: the evaluated queries."),
 )  # fmt: skip
 
 

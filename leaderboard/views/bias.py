@@ -85,7 +85,7 @@ def show_preference(board: Board, lines: list[int]) -> None:
         left, right = st.columns(2, gap="large")
         with left:
             st.subheader("Share of the question's language", anchor=False)
-            shell.say("Dots with their 95 % intervals; the stroke is the language's share of the pool.")
+            shell.say("Dots with their 95\u00a0% intervals; the stroke is the language's share of the pool.")
             shell.draw(charts.rate_chart(rates), "Same-language rate for each query language, as dots with intervals; the pool's share as strokes")
         with right:
             st.subheader("What it costs: recall and bias loss", anchor=False)
@@ -131,8 +131,10 @@ def show_quality(lines: list[int]) -> None:
     if not len(known):
         shell.say(f"No system that passes the filters has a {_AGAINST[against]} here.")
         return
-    alt = f"{measure} of {len(known):,} systems against their {_AGAINST[against]}; the chosen ones in colour"
+    alt = f"{measure} of {len(known):,} system{'s' * (len(known) > 1)} against their {_AGAINST[against]}; the chosen ones in colour"
     shell.draw(kept("quality", lambda: shell.streamed(charts.quality_chart(index, found, against, lines)), *lines, against), alt)
+    if grey := charts.grey_words(found, against, lines):
+        shell.say(grey)
     with st.expander("The same as a table", key="quality", bind="query-params", on_change="rerun") as twin:
         if twin.open:
             shown, suffix = shell.paged(len(known), "page")
@@ -147,6 +149,8 @@ index, measure = shell.index(), shell.selection().measure
 found = choose_board()
 board, mask = found.boards[0], found.pairs[0]
 lines = choose_systems(found)
+if why := charts.loss_words(index, found, lines):
+    shell.say(why)
 show_preference(board, lines)
 show_alike(board, lines)
 show_quality(lines)

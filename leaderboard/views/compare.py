@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from html import escape
 
 import shell
@@ -11,6 +11,7 @@ import streamlit as st
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits import maps, solved, versus
 from clir_bench.exhibits.dots import dots_chart, dots_table
+from clir_bench.exhibits.tables import Table
 
 TABS = ("Pairs of languages", "Highlighted pairs", "Gold ranks", "Queries only one solves")
 
@@ -98,18 +99,23 @@ def queries(contest: versus.Contest, board: int, other: int) -> None:
         "Solved by", list(letters), default="first", format_func=lambda which: f"only {letters[which]}", required=True, key="only", bind="query-params"
     )  # fmt: skip
     texts = solved.has_texts(contest.boards[board]) and row[1].toggle("with the texts", key="texts", bind="query-params")
+    part, _ = shell.paged(len(solved.only_solved(contest, board, 0, other, side)), "page")
     try:
-        table = solved.only_table(index, contest, board, 0, other, side, texts=texts)
+        table = solved.only_table(index, contest, board, 0, other, side, texts=texts, part=part)
     except ClirBenchError as error:
         st.html(f'<p class="cb-count">{escape(str(error))}</p>')
         return
     if table is None:
         st.html('<p class="cb-count">No layout of this collection says which query is which.</p>')
         return
-    part = replace(table, rows=table.rows[shell.paged(len(table.rows), "page")[0]])
     st.html(f"<style>{maps.STYLE}</style>")
-    st.html(f'<div class="cb-texts">{part.html(small=True)}</div>')
-    shell.save(table, "queries", "Save the queries")
+    st.html(f'<div class="cb-texts">{table.html(small=True)}</div>')
+    shell.save(table, "queries", "Save the queries", whole=partial(_all_queries, table, contest, board, other, side, texts))
+
+
+def _all_queries(table: Table, contest: versus.Contest, board: int, other: int, side: solved.Side, texts: bool) -> Table:
+    """All that the table is a page of."""
+    return solved.only_table(index, contest, board, 0, other, side, texts=texts) or table
 
 
 if len(chosen) < 2:

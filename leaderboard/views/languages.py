@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import shell
 import streamlit as st
@@ -10,8 +12,11 @@ from clir_bench import languages
 from clir_bench.exhibits import tongues
 from clir_bench.exhibits.board_table import board_table
 from clir_bench.exhibits.distance import distance_table, elsewhere_table, ways_table
+from clir_bench.exhibits.pair_views import on_one_rail
+from clir_bench.exhibits.tables import Table
 from clir_bench.standings.index import Board
 from clir_bench.standings.overview import Standing, standing
+from clir_bench.standings.selection import Selection
 
 _SHOWN = 10  # systems of a tier
 
@@ -55,31 +60,48 @@ def show_all(found: Standing) -> None:
     shell.show_table(ways_table(index, board, line, alone.pairs[0], measure), f"distance-ways-{board.key}", small=True)
 
 
-def show_best(code: str, side: str, title: str) -> None:
-    """The first tier for the language on one side."""
-    st.subheader(title, anchor=False)
+class Best(NamedTuple):
+    """The first tier for the language on one side: how it was selected, its first rows, and how many more there are."""
+
+    asked: Selection
+    table: Table
+    more: int
+
+
+def find_best(code: str, side: str) -> Best | None:
+    """None where no such pair is among those chosen above."""
     narrowed = asked.model_copy(update={side: (code,)})
     best = standing(index, narrowed)
     if not best.cells_of or not len(best.lines):
-        shell.say("No such pair is among those chosen above.")
-        return
+        return None
     first = np.flatnonzero(best.tier == 1)
     rows = first if len(first) else np.flatnonzero(np.isfinite(best.score))
-    shell.show_table(board_table(index, best, rows[:_SHOWN], ()), f"best-{side}-{code}", small=True)
-    more = f", {len(rows) - _SHOWN:,} more in this tier" if len(rows) > _SHOWN else ""
-    st.html(f'<p class="cb-count"><a href="{shell.address("leaderboard", narrowed)}">All systems for this{more}</a></p>')
+    return Best(narrowed, board_table(index, best, rows[:_SHOWN], ()), max(0, len(rows) - _SHOWN))
+
+
+def show_best(code: str) -> None:
+    """Both sides beside each other, on one scale."""
+    found = {side: find_best(code, side) for side in ("queries", "documents")}
+    drawn = iter(on_one_rail([best.table for best in found.values() if best]))
+    with st.container():
+        for (side, best), column, title in zip(
+            found.items(), st.columns(2, gap="large"), ("Best for questions in it", "Best for documents in it"), strict=True
+        ):
+            with column:
+                st.subheader(title, anchor=False)
+                if best is None:
+                    shell.say("No such pair is among those chosen above.")
+                    continue
+                shell.show_table(next(drawn), f"best-{side}-{code}", small=True)
+                more = f", {best.more:,} more in this tier" if best.more else ""
+                st.html(f'<p class="cb-count"><a href="{shell.address("leaderboard", best.asked)}">All systems for this{more}</a></p>')
 
 
 def show_one(found: Standing, code: str) -> None:
     """The page of a language."""
     st.header(shell.language(code), anchor=False)
     shell.say(f"{languages.family(code)}, script {languages.script(code)}, tag {code}.")
-    with st.container():
-        left, right = st.columns(2, gap="large")
-        with left:
-            show_best(code, "queries", "Best for questions in it")
-        with right:
-            show_best(code, "documents", "Best for documents in it")
+    show_best(code)
     st.subheader("Partners", anchor=False)
     boards = [board for board, mask in zip(found.boards, found.pairs, strict=True) if tongues.partners(board, mask, code)]
     board = choose_board(boards)

@@ -34,7 +34,8 @@ def show_system() -> None:
     if (steps := climb(index, scope, line)) is None:
         st.info("It has no gold ranks for these pairs, so nothing can be compared.", icon=":material/info:")
         return
-    alt = f"{len(steps.rungs) - 1} steps to {stepped[line]}, each a bar from the score before to the score after it, with its 95 % interval"
+    count = len(steps.rungs) - 1
+    alt = f"{count} step{'s' * (count > 1)} to {stepped[line]}, each a bar from the score before to the score after it, with its 95\u00a0% interval"
     shell.show_chart(waterfall(index, steps), ledger_table(index, steps), "ledger", alt)
 
 

@@ -29,7 +29,7 @@ def tried(content: bytes) -> submit.Entry | str:
         try:
             found: submit.Entry | str = submit.enter(parse_submission(content, "the file"), content, index.folder, index, "the file")
         except ClirBenchError as error:
-            found = str(error)
+            found = str(error).replace(str(index.folder), "submissions")
         st.session_state["tried"] = kept = (key, found)
     return kept[1]
 
@@ -42,11 +42,10 @@ def show_refusal(problems: str) -> None:
 def show_entry(entry: submit.Entry) -> None:
     """What it is, how it does, where it would land, and what to do next."""
     s, at = entry.submission, entry.landing
-    copied = next((found.text for found in entry.likenesses if found.kind == "copy"), None)
     told = f"It holds, and would stand on {s.task.name} v{s.task.version}"
-    st.header((told if copied is None else f"{told}, marked as a copy").replace("_", r"\_"), anchor=False)
-    if copied is not None:
-        show_refusal(copied)
+    st.header((f"{told}, marked as a copy" if entry.copied else told).replace("_", r"\_"), anchor=False)
+    if entry.copied:
+        show_refusal("\n".join(found.text for found in entry.copied))
     st.html(f"<style>{profile.STYLE}</style>{profile.chain_html(s.system.stages)}")
     place = f"rank {at.rank} of {at.of:,}" if at.rank else f"no rank: {at.why}"
     facts = [
@@ -56,7 +55,7 @@ def show_entry(entry: submit.Entry) -> None:
         ("Trained on the data", f"{entry.contamination.state.replace('_', ' ')}: {entry.contamination.reason}"),
         ("Landing", "\n".join([f"{at.measure} {100 * at.mean:.1f} %, {place}", *landing_words(at)])),
         *((side, f"{100 * other.mean:.1f} %, {other.path}") for side, other in (("Next above", at.above), ("Next below", at.below)) if other),
-        *((found.kind.title(), found.text) for found in entry.likenesses),
+        *((found.kind.title(), found.text) for found in entry.likenesses if found not in entry.copied),
     ]  # fmt: skip
     st.html(profile.facts_html(facts))
     left, right = st.columns([1, 2], gap="large")
@@ -64,6 +63,8 @@ def show_entry(entry: submit.Entry) -> None:
         shell.show_table(preview.measures_table(s), "measures", small=True)
     with right:
         shell.show_table(preview.pairs_map(s, at.measure), "pairs", small=True)
+    if entry.copied:
+        return
     st.header("Send it", anchor=False)
     shell.say("In a checkout of the repository, with the file where it was written:")
     *commands, opened, after = submit.pull_request_steps(entry, Path("submissions"))
