@@ -29,7 +29,7 @@ evaluate: setup
 	@echo "      $(BIN)/clir-bench show $$(ls results/*/*/sample-v*.json | head -1)"
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

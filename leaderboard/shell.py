@@ -354,12 +354,12 @@ def newest(found: Index) -> str:
     return str(found.entries["started"].max())[:10]
 
 
-def paged(count: int, key: str) -> tuple[slice, str]:
-    """Which of so many rows are shown, 50 at once, by a row of page numbers where they are more; and a part of a file's name."""
+def paged(count: int, key: str) -> slice:
+    """Which of so many rows are shown, 50 at once, by a row of page numbers where they are more."""
     if count <= ROWS:
-        return slice(0, count), ""
+        return slice(0, count)
     page = st.pagination(-(-count // ROWS), key=key, bind="query-params")
-    return slice((page - 1) * ROWS, page * ROWS), f"-{page}"
+    return slice((page - 1) * ROWS, page * ROWS)
 
 
 def show_chart(spec: Mapping[str, object], table: Table, name: str, alt: str) -> None:

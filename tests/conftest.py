@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["CLIR_BENCH_CACHE"] = tempfile.mkdtemp(prefix="clir-bench-tests-")  # what the developer has built must not join the tests
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -23,10 +24,12 @@ from clir_bench.evaluate import Evaluation, evaluate
 from clir_bench.records import ExternalStage, ModelReference
 from clir_bench.retrieval import Clock, Dense
 from clir_bench.sources import open_task
-from clir_bench.standings import Index, open_index
 from clir_bench.system import System
 from clir_bench.task import Task
 from clir_bench.vectors import Batch, Role
+
+if TYPE_CHECKING:  # processes that import this as a script must not wait for pandas
+    from clir_bench.standings import Index
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,6 +106,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The index of 15 generated systems on the sample; modules that want another board have an ``index`` of their own."""
     from _submissions import generate
+
+    from clir_bench.standings import open_index
 
     folder = tmp_path_factory.mktemp("sample")
     generate(folder, 15, ("sample",))

@@ -113,7 +113,7 @@ def test_what_the_reader_must_know_stands_at_every_number(paper: Claims) -> None
     for row in rows_of(paper, PRINTED).values():
         assert row.trust == "claimed"
         assert row.url.startswith("https://arxiv.org/html/2511.19324v1")
-        assert {"Table 4": "equal to the last digit", "Table 6": "do not subtract", "Table 8": "+-40"}[row.table] in row.caution
+        assert {"Table 4": "equal to the last digit", "Table 6": "do not subtract", "Table 8": "0.40 either way"}[row.table] in row.caution
 
 
 def test_values_are_fractions_of_the_printed_texts(paper: Claims) -> None:

@@ -137,8 +137,8 @@ def show_quality(lines: list[int]) -> None:
         shell.say(grey)
     with st.expander("The same as a table", key="quality", bind="query-params", on_change="rerun") as twin:
         if twin.open:
-            shown, suffix = shell.paged(len(known), "page")
-            shell.show_table(tables.quality_table(index, found, known[shown]), f"quality{suffix}", small=True)
+            table = tables.quality_table(index, found, known[shell.paged(len(known), "page")])
+            shell.show_table(table, "quality", small=True, whole=lambda: tables.quality_table(index, found, known))
 
 
 shell.head(

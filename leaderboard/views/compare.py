@@ -99,7 +99,7 @@ def queries(contest: versus.Contest, board: int, other: int) -> None:
         "Solved by", list(letters), default="first", format_func=lambda which: f"only {letters[which]}", required=True, key="only", bind="query-params"
     )  # fmt: skip
     texts = solved.has_texts(contest.boards[board]) and row[1].toggle("with the texts", key="texts", bind="query-params")
-    part, _ = shell.paged(len(solved.only_solved(contest, board, 0, other, side)), "page")
+    part = shell.paged(len(solved.only_solved(contest, board, 0, other, side)), "page")
     try:
         table = solved.only_table(index, contest, board, 0, other, side, texts=texts, part=part)
     except ClirBenchError as error:

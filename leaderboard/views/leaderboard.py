@@ -23,7 +23,7 @@ def show_ranked(found: Standing) -> None:
         with st.popover("Columns"):
             picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", **shell.KEPT, placeholder="the usual ones")
     rows = order_rows(index, found, order, words or "")
-    shown, _ = shell.paged(len(rows.ranked), "page")
+    shown = shell.paged(len(rows.ranked), "page")
     if len(rows.ranked):
         table = board_table(index, found, rows.ranked[shown], picked or None)
         shell.show_table(table, "leaderboard", whole=lambda: board_table(index, found, rows.ranked, picked or None))
@@ -33,7 +33,7 @@ def show_ranked(found: Standing) -> None:
         st.info("No system has a rank here; those that pass are below.", icon=":material/info:")
     if len(rows.others):
         with st.expander(f"{len(rows.others):,} without a rank", expanded=not len(rows.ranked)):
-            shown, _ = shell.paged(len(rows.others), "more")
+            shown = shell.paged(len(rows.others), "more")
             shell.show_table(unranked_table(index, found, rows.others[shown]), "unranked", whole=lambda: unranked_table(index, found, rows.others))
 
 

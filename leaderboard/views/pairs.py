@@ -51,5 +51,5 @@ else:
             shell.save(table, f"map-{board.key}-{i + 1}", "Save the map" if len(view.maps) == 1 else f"Save the {('first', 'second')[i]} map")
     with st.expander("Every pair as a row", key="rows", bind="query-params") as rows:
         if rows.open:
-            st.html(replace(view.rows, rows=view.rows.rows[shell.paged(len(view.rows.rows), "page")[0]]).html(small=True))
+            st.html(replace(view.rows, rows=view.rows.rows[shell.paged(len(view.rows.rows), "page")]).html(small=True))
             shell.save(view.rows, f"pairs-{board.key}", "Save all rows")

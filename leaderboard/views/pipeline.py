@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import shell
 import streamlit as st
@@ -65,8 +66,8 @@ def show_pairings(name: str, kinds: tuple[StepKind, ...]) -> None:
     """Tables of these steps; where there are none, the command that makes one."""
     for kind in kinds:
         if mine := steps_of.get(kind):
-            shown, suffix = shell.paged(len(mine), f"{kind}-page")
-            shell.show_table(step_table(index, scope.measure, mine[shown]), f"{kind}{suffix}", small=True)
+            whole = partial(step_table, index, scope.measure, mine)
+            shell.show_table(step_table(index, scope.measure, mine[shell.paged(len(mine), f"{kind}-page")]), kind, small=True, whole=whole)
     if not any(kind in steps_of for kind in kinds):
         st.info(f"No two systems here differ by {name} alone. Two runs that do stand here once both are submitted:", icon=":material/info:")
         shell.code("\n".join(COMMANDS[kinds[0]]))
@@ -82,8 +83,8 @@ def show_oracle() -> None:
 
 def show_paged(table: Table, name: str) -> None:
     """A table, page by page."""
-    shown, suffix = shell.paged(len(table.rows), f"{name}-page")
-    shell.show_table(replace(table, rows=table.rows[shown]), f"{name}{suffix}", small=True)
+    shown = shell.paged(len(table.rows), f"{name}-page")
+    shell.show_table(replace(table, rows=table.rows[shown]), name, small=True, whole=lambda: table)
 
 
 def show_translations() -> None:
