@@ -259,7 +259,8 @@ def rail_of(ends: Sequence[float]) -> tuple[float, float]:
 def _td(column: Column, cell: Cell, head: bool, scale: _Scale) -> str:
     text = escape(shown(column, cell))
     if isinstance(cell, Link):
-        text = text.replace("/", "/<wbr>").replace("-", "-<wbr>").replace("_", "_<wbr>")
+        if head:  # elsewhere a narrow screen would break a name at each of these
+            text = text.replace("/", "/<wbr>").replace("-", "-<wbr>").replace("_", "_<wbr>")
         text = f'<a href="{escape(cell.address, quote=True)}">{text}</a>' if cell.address.startswith(("/", "?", "#", "./", "https://")) else text
     if isinstance(cell, Marked):
         text, cell = f'{escape(shown(column, cell.value))}<span class="cb-mark">{escape(cell.mark)}</span>', cell.value
