@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import lru_cache
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
+import filters
 import pyarrow as pa
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from clir_bench import languages
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits.board_table import caution, one_language
 from clir_bench.exhibits.tables import STYLE, Table
 from clir_bench.site.citation import bibtex
 from clir_bench.standings.build import FOLDER, current, index_home
-from clir_bench.standings.index import Board, Index, open_index
+from clir_bench.standings.index import Index, open_index
 from clir_bench.standings.overview import Standing, standing
-from clir_bench.standings.selection import LEVELS, SEEN, Selection
+from clir_bench.standings.selection import Selection
 
 _VIEWS = (
     ("choose", "Choose"), ("leaderboard", "Leaderboard"), ("pairs", "Pairs"), ("compare", "Compare"), ("bias", "Bias"), ("pipeline", "Pipeline"),
@@ -34,21 +32,6 @@ _VIEWS = (
 _UNFILTERED = ("submit", "about", "system")  # nothing is chosen there
 ROWS = 50
 """Rows of a long table on one page."""
-SIZES = (None, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-OPTIONS = {
-    "track": {"all": "first stage and re-ranked", "retrieval": "first stage", "rerank": "re-ranked", "oracle": "oracle"},
-    "same": {"with": "counted", "without": "left out"},
-    "script": {"any": "any", "same": "one script", "cross": "two scripts"},
-    "licence": {"any": "any licence", "open": "open"},
-    "seen": SEEN,
-    "trust": dict(zip(LEVELS, LEVELS, strict=True)),
-}
-"""The filters with few values, as they are called in the widgets and in addresses; the first is the usual one."""
-_TITLES = {
-    "track": "Track", "same": "Pairs of one language", "script": "Scripts of a pair", "licence": "Licence", "seen": "Trained on the data", "trust": "Trust, at least",
-}  # fmt: skip
-KEPT: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
-"""Of a widget whose value stays when another page is opened, and stands in its address."""
 _PAGE_STYLE = """
 [data-testid="stMainBlockContainer"]{padding:4.2rem 3rem 2rem;max-width:90rem}
 [data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"]{gap:.7rem}
@@ -116,133 +99,15 @@ def open_page(page: StreamlitPage) -> None:
         st.title("clir-bench")
         st.info("There is no submission yet. `clir-bench evaluate --model bm25 --task sample --output submissions` makes the first.")
         st.stop()
-    _understand(found, page)
+    filters.understand(found, page)
     if page.url_path == "":
         head("Choose", "Which system for your languages and your limits: all that cannot be told from the best, and what sets them apart.")
-        st.session_state["selection"] = _sentence(found)
+        st.session_state["selection"] = filters.sentence(found)
     elif page.url_path not in _UNFILTERED:
-        st.session_state["selection"] = _filters(found)
+        st.session_state["selection"] = filters.bar(found)
     where, ignored = st.session_state["ignored"]
     if ignored and where == page.url_path:
         st.warning(f"The address asks for what is not here, and that was left out: {'; '.join(ignored)}.", icon=":material/link_off:")
-
-
-def _understand(found: Index, page: StreamlitPage) -> None:
-    """On a visitor's first page: put the API's values of the address into the words of the widgets, and note what it says in vain."""
-    if "ignored" in st.session_state:
-        return
-    ignored: list[str] = []
-    meant: dict[str, list[str]] = {name: st.query_params.get_all(name) for name in st.query_params}
-    for name, known in _values(found).items():
-        words = {
-            "" if value is None else f"{value:g}" if isinstance(value, float) else value: word for word, value in known.items() if not isinstance(value, int)
-        }
-        given = [part for text in st.query_params.get_all(name) for part in ([text] if text in known else text.split(","))]
-        ignored += [f"{name}={text}{_near(text, known)}" for text in given if text not in known and text not in words]
-        if any(text in words and text not in known for text in given):
-            meant[name] = [text if text in known else words[text] for text in given if text in known or text in words]
-    st.session_state["ignored"] = (page.url_path, ignored)
-    if meant != {name: st.query_params.get_all(name) for name in st.query_params}:
-        st.switch_page(page, query_params=meant)
-
-
-def _values(found: Index) -> dict[str, dict[str, str | float | int | None]]:
-    """The parameters of addresses: what each of their values is called in a widget, and the value. A system has its number."""
-    lines = {str(line): i for i, line in enumerate(found.lines)}
-    boards = found.boards.values()
-    return {
-        "boards": {board_label(board): board.key for board in boards if not board.oracle},
-        "queries": {language(code): code for board in boards for code in board.query_languages},
-        "documents": {language(code): code for board in boards for code in board.document_languages},
-        "measure": {name: name for board in boards for name in board.measures},
-        "gigabytes": {gigabytes_words(size): size for size in SIZES},
-        **{name: {words: value for value, words in known.items()} for name, known in OPTIONS.items()},
-        "system": lines,
-        "systems": lines,
-    }
-
-
-def _near(text: str, known: Collection[str]) -> str:
-    """Names that a misspelt one may mean."""
-    found = get_close_matches(text, known, 2)
-    return f" (near: {', '.join(found)})" if found else ""
-
-
-def selection() -> Selection:
-    """What the filters above the page say."""
-    found = st.session_state.get("selection", Selection())
-    assert isinstance(found, Selection)
-    return found
-
-
-def board_label(board: Board) -> str:
-    """How a data set is called in filters and columns: its name, with the version where it is not the first."""
-    return board.label
-
-
-def language(code: str) -> str:
-    """The language's name."""
-    return languages.name(code)
-
-
-def _filters(found: Index) -> Selection:
-    """The bar of filters. Widgets live here, before the page runs, so that they keep their values and their place in the address on all pages."""
-    boards = {board.key.removesuffix(".oracle"): board for board in found.boards.values()}
-    asked = sorted({code for board in boards.values() for code in board.query_languages}, key=language)
-    held = sorted({code for board in boards.values() for code in board.document_languages}, key=language)
-    measures = list(dict.fromkeys(name for board in found.boards.values() for name in board.measures))
-    measures.sort(key=lambda name: name != Selection().measure)  # the usual one first
-    row = st.container(key="filters").columns([2.2, 1.2, 2, 2, 1.1], vertical_alignment="bottom")
-    chosen = row[0].multiselect("Data sets", list(boards), format_func=lambda key: board_label(boards[key]), key="boards", placeholder=_usual(found), **KEPT)
-    measure = row[1].selectbox("Measure", measures, key="measure", **KEPT)
-    queries = row[2].multiselect("Questions in", asked, format_func=language, key="queries", placeholder="all languages", **KEPT)
-    documents = row[3].multiselect("Documents in", held, format_func=language, key="documents", placeholder="all languages", **KEPT)
-    with row[4].popover(f"More{_count_more()}", width="stretch"):
-        track, same, script, licence, seen, trust = (
-            st.selectbox(title, list(OPTIONS[key]), format_func=OPTIONS[key].__getitem__, key=key, **KEPT) for key, title in _TITLES.items()
-        )
-        size = st.selectbox("Weights, as published", SIZES, format_func=gigabytes_words, key="gigabytes", **KEPT)
-    return Selection(
-        boards=tuple(chosen), queries=tuple(queries), documents=tuple(documents), script=script, same=same, measure=measure, track=track,
-        gigabytes=size, licence=licence, seen=seen, trust=trust,
-    )  # fmt: skip
-
-
-def _sentence(found: Index) -> Selection:
-    """The filters of Choose, as the sentence that is built: widgets of the same keys, so that what is chosen there stays so on the other pages."""
-    boards = [board for board in found.boards.values() if not board.oracle]
-    asked, held = ({code for board in boards for code in getattr(board, f"{side}_languages")} for side in ("query", "document"))
-    with st.container(horizontal=True, key="sentence"):
-        query, document = (
-            st.multiselect(title, sorted(codes, key=language), format_func=language, key=key, placeholder="any language", width=185, **KEPT)
-            for title, codes, key in (("Questions in", asked, "queries"), ("Documents in", held, "documents"))
-        )
-        size = st.selectbox("Weights", SIZES, format_func=gigabytes_words, key="gigabytes", placeholder="any size", width=150, **KEPT)
-        licence, seen, track = (
-            st.selectbox(title, list(options), format_func=OPTIONS[key].__getitem__, key=key, width=width, **KEPT)
-            for title, key, options, width in (
-                ("Licence", "licence", OPTIONS["licence"], 130),
-                ("Trained on the data", "seen", OPTIONS["seen"], 225),
-                ("Stages", "track", ("all", "retrieval", "rerank"), 212),
-            )
-        )
-    return Selection(queries=tuple(query), documents=tuple(document), gigabytes=size, licence=licence, seen=seen, track=track)
-
-
-def _count_more() -> str:
-    """How many of the filters that are out of sight are set."""
-    names = {**OPTIONS, "gigabytes": {None: ""}}
-    set_ = sum(st.session_state.get(key, next(iter(options))) != next(iter(options)) or key in st.query_params for key, options in names.items())
-    return f" ({set_})" if set_ else ""
-
-
-def gigabytes_words(size: float | None) -> str:
-    """How a limit of weights is called."""
-    return "any size" if size is None else f"at most {size:g} GB"
-
-
-def _usual(found: Index) -> str:
-    return ", ".join(board_label(board) for board in Selection().chosen(found))
 
 
 def head(title: str, lead: str) -> None:
@@ -269,7 +134,7 @@ def say(*sentences: str) -> None:
 
 def chosen_standing(asked: Selection | None = None) -> Standing:
     """The standing of the filters, or of a narrower selection; where nothing passes, the page ends here and says which filter to loosen."""
-    asked = asked or selection()
+    asked = asked or filters.selection()
     try:
         found = standing(index(), asked)
     except ClirBenchError as error:
@@ -283,7 +148,7 @@ def chosen_standing(asked: Selection | None = None) -> Standing:
 
 def counted(found: Standing) -> str:
     """What an average is over."""
-    names, same = ", ".join(board_label(board) for board in found.boards), one_language(found)
+    names, same = ", ".join(filters.board_label(board) for board in found.boards), one_language(found)
     alike = f" ({same:,} of one language)" if 0 < same < found.cells_of else ""
     topics = f", {found.topics:,} topics" if found.topics else ""
     left = len(found.lines) - found.ranked
@@ -311,13 +176,13 @@ def address(page: str, asked: Selection | None = None, /, **parameters: str | Se
     pairs: list[tuple[str, str]] = []
     for name, value in (asked.parameters() if asked else {}).items():
         if name in ("queries", "documents"):
-            pairs += [(name, language(code)) for code in value.split(",")]
+            pairs += [(name, filters.language(code)) for code in value.split(",")]
         elif name == "boards":
-            pairs += [(name, board_label(found)) for key in value.split(",") if (found := index().boards.get(key))]
+            pairs += [(name, filters.board_label(found)) for key in value.split(",") if (found := index().boards.get(key))]
         elif name == "gigabytes":
-            pairs.append((name, gigabytes_words(float(value))))
+            pairs.append((name, filters.gigabytes_words(float(value))))
         else:
-            pairs.append((name, OPTIONS[name][value] if name in OPTIONS else value))
+            pairs.append((name, filters.OPTIONS[name][value] if name in filters.OPTIONS else value))
     for name, value in parameters.items():
         pairs += [(name, value)] if isinstance(value, str) else [(name, part) for part in value]
     return f"./{'' if page == 'choose' else page}{f'?{urlencode(pairs)}' if pairs else ''}"
@@ -344,7 +209,7 @@ def save(table: Table, name: str, label: str = "Save", *, whole: Callable[[], Ta
 
 def source() -> str:
     """What was selected of which index: what a table needs to be made again."""
-    chosen = "; ".join(f"{name} = {value}" for name, value in selection().parameters().items()) or "the usual selection"
+    chosen = "; ".join(f"{name} = {value}" for name, value in filters.selection().parameters().items()) or "the usual selection"
     found = index()
     return f"clir-bench {version('clir-bench')}, index {found.path.name} of {newest(found)}, {chosen}"
 

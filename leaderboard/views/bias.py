@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+import filters
 import numpy as np
 import shell
 import streamlit as st
@@ -35,14 +36,14 @@ _AGAINST = {"lift": "same-language lift", "loss": "bias loss"}
 
 def choose_board() -> Standing:
     """One data set of those chosen above that has such pairs, and its standing."""
-    asked = shell.selection()
+    asked = filters.selection()
     boards = {board.key: board for board in asked.chosen(index) if asked.pairs_of(board).any()}
     if boards and len(asked.chosen(index)) > 1:
         key = st.segmented_control(
             "Data set",
             list(boards),
             default=next(iter(boards)),
-            format_func=lambda k: shell.board_label(boards[k]),
+            format_func=lambda k: filters.board_label(boards[k]),
             required=True,
             key="board",
             bind="query-params",
@@ -145,7 +146,7 @@ shell.head(
     "Bias",
     "Which languages a system puts first, and which documents that hides. To prefer the language of the question may be what you want: no direction is called good here.",
 )
-index, measure = shell.index(), shell.selection().measure
+index, measure = shell.index(), filters.selection().measure
 found = choose_board()
 board, mask = found.boards[0], found.pairs[0]
 lines = choose_systems(found)

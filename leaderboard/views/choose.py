@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+import filters
 import shell
 import streamlit as st
 
@@ -16,7 +17,7 @@ from clir_bench.standings.selection import Selection
 
 def show_nearest(wish: Selection) -> None:
     """For a pair that nobody measured."""
-    query, document = (shell.language(codes[0]) for codes in (wish.queries, wish.documents))
+    query, document = (filters.language(codes[0]) for codes in (wish.queries, wish.documents))
     st.info(f"{query} questions over {document} documents are in no data set that was measured here.", icon=":material/travel_explore:")
     shell.show_table(nearby_table(shell.index(), wish, lambda near: shell.address("choose", near)), "near")
 
@@ -74,7 +75,7 @@ def show_use(found: Answer) -> None:
         st.info("Its submission does not tell enough to repeat it by one command; its page says what is known.", icon=":material/info:")
 
 
-asked = shell.selection()
+asked = filters.selection()
 wish = settled(shell.index(), asked)
 if wish is None and len(asked.queries) == len(asked.documents) == 1:
     show_nearest(asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from html import escape
 
+import filters
 import shell
 import streamlit as st
 
@@ -17,7 +18,7 @@ TABS = ("Pairs of languages", "Highlighted pairs", "Gold ranks", "Queries only o
 
 shell.head("Compare", "Is one system better than another, and for which languages? They are compared on the queries that all of them answered.")
 found = shell.chosen_standing()
-index, selection = shell.index(), shell.selection()
+index, selection = shell.index(), filters.selection()
 names = {line: str(index.lines[line]) for line in found.lines.tolist()}
 chosen = st.multiselect(
     "Systems, two to six", list(names), format_func=names.__getitem__, max_selections=versus.MOST, key="systems", bind="query-params",
@@ -50,7 +51,7 @@ def compare(lines: list[int]) -> None:
     key = next(iter(boards))
     if len(boards) > 1:  # the format fails for a data set that is gone, so that the choice falls back to the first
         key = row[0].segmented_control(
-            "Data set", list(boards), default=key, format_func=lambda which: shell.board_label(boards[which]), required=True, key="board", bind="query-params"
+            "Data set", list(boards), default=key, format_func=lambda which: filters.board_label(boards[which]), required=True, key="board", bind="query-params"
         )
     board, other = list(boards).index(key), 1
     if len(lines) > 2:

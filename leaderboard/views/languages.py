@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import filters
 import numpy as np
 import shell
 import streamlit as st
@@ -24,7 +25,7 @@ _SHOWN = 10  # systems of a tier
 def choose_language(codes: tuple[str, ...]) -> str | None:
     """The language of this page's address; None for all."""
     return st.selectbox(
-        "Language", [None, *codes], format_func=lambda code: shell.language(code) if code else "all languages", key="language", bind="query-params"
+        "Language", [None, *codes], format_func=lambda code: filters.language(code) if code else "all languages", key="language", bind="query-params"
     )
 
 
@@ -34,7 +35,7 @@ def choose_board(boards: list[Board]) -> Board:
     if len(keys) == 1:
         return boards[0]
     key = st.segmented_control(
-        "Data set", list(keys), default=boards[0].key, format_func=lambda k: shell.board_label(keys[k]), required=True, key="board", bind="query-params"
+        "Data set", list(keys), default=boards[0].key, format_func=lambda k: filters.board_label(keys[k]), required=True, key="board", bind="query-params"
     )
     return keys[key]
 
@@ -48,7 +49,7 @@ def choose_system(board: Board) -> int:
 
 def show_all(found: Standing) -> None:
     """The table of languages, and Table 8."""
-    shell.show_table(tongues.overview_table(index, found, lambda code: shell.address("languages", asked, language=shell.language(code))), "languages")
+    shell.show_table(tongues.overview_table(index, found, lambda code: shell.address("languages", asked, language=filters.language(code))), "languages")
     st.header("Scores and the distance between languages", anchor=False)
     shell.say("A correlation over pairs does not say why: languages that are alike also share scripts, words and training data.")
     board = choose_board(list(found.boards))
@@ -99,7 +100,7 @@ def show_best(code: str) -> None:
 
 def show_one(found: Standing, code: str) -> None:
     """The page of a language."""
-    st.header(shell.language(code), anchor=False)
+    st.header(filters.language(code), anchor=False)
     shell.say(f"{languages.family(code)}, script {languages.script(code)}, tag {code}.")
     show_best(code)
     st.subheader("Partners", anchor=False)
@@ -114,7 +115,7 @@ def show_one(found: Standing, code: str) -> None:
 
 
 shell.head("Languages", "How well a language is served, as the language of questions and as that of documents, which are two things.")
-index, asked = shell.index(), shell.selection()
+index, asked = shell.index(), filters.selection()
 measure = asked.measure
 found = shell.chosen_standing()
 chosen = choose_language(tongues.tongues(found))

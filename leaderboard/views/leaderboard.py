@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filters
 import shell
 import streamlit as st
 
@@ -18,10 +19,10 @@ def show_ranked(found: Standing) -> None:
     shell.say(*tier_sentences(index, found))
     known = {key: column.title for key, column in columns_of(found).items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        words = st.text_input("Find a system", key="find", **shell.KEPT, type="search", placeholder="part of a name", width=240)
-        order = st.selectbox("In the order of", ORDERS, key="sort", **shell.KEPT, width=170)
+        words = st.text_input("Find a system", key="find", **filters.KEPT, type="search", placeholder="part of a name", width=240)
+        order = st.selectbox("In the order of", ORDERS, key="sort", **filters.KEPT, width=170)
         with st.popover("Columns"):
-            picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", **shell.KEPT, placeholder="the usual ones")
+            picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", **filters.KEPT, placeholder="the usual ones")
     rows = order_rows(index, found, order, words or "")
     shown = shell.paged(len(rows.ranked), "page")
     if len(rows.ranked):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from html import escape
 
+import filters
 import shell
 import streamlit as st
 
@@ -13,7 +14,7 @@ from clir_bench.exhibits.pair_views import SHOWN, best_systems, one_system
 
 shell.head("Pairs", "One number for each pair of languages: rows are the language of the questions, columns that of the documents. A pair is a direction.")
 found = shell.chosen_standing()
-index, measure = shell.index(), shell.selection().measure
+index, measure = shell.index(), filters.selection().measure
 names = {line: str(index.lines[line]) for line in found.lines.tolist()}
 
 row = st.columns([1.3, 2.2, 2.2], vertical_alignment="bottom")
@@ -27,12 +28,12 @@ row = st.columns([2.2, 2.2, 1.3], vertical_alignment="bottom") if len(boards) > 
 key = next(iter(boards))
 if len(boards) > 1:
     key = row[0].segmented_control(
-        "Data set", list(boards), default=key, format_func=lambda which: shell.board_label(boards[which]), required=True, key="board", bind="query-params"
+        "Data set", list(boards), default=key, format_func=lambda which: filters.board_label(boards[which]), required=True, key="board", bind="query-params"
     )
 board = boards[key]
 order = row[1].segmented_control("Order of languages", maps.ORDERS, default=maps.ORDERS[0], required=True, key="order", bind="query-params")
 
-mask = shell.selection().pairs_of(board)
+mask = filters.selection().pairs_of(board)
 if shown == "best":
     view = best_systems(index, board, mask, measure, found.lines, order)
 else:

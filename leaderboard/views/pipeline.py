@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import filters
 import shell
 import streamlit as st
 
@@ -75,7 +76,7 @@ def show_pairings(name: str, kinds: tuple[StepKind, ...]) -> None:
 
 def show_oracle() -> None:
     """The oracle track, apart."""
-    if table := oracle_table(index, shell.selection()):
+    if table := oracle_table(index, filters.selection()):
         show_paged(table, "oracle")
     else:
         shell.say("The oracle track, in which a missing relevant document is put among the candidates, has no submission here.")
