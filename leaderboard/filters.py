@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from clir_bench import languages
-from clir_bench.standings.index import Board, Index
+from clir_bench.standings.index import Index
 from clir_bench.standings.selection import LEVELS, SEEN, Selection
 
 SIZES = (None, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -40,15 +40,15 @@ def selection() -> Selection:
 def bar(found: Index) -> Selection:
     """The bar of filters. Widgets live here, before the page runs, so that they keep their values and their place in the address on all pages."""
     boards = {board.key.removesuffix(".oracle"): board for board in found.boards.values()}
-    asked = sorted({code for board in boards.values() for code in board.query_languages}, key=language)
-    held = sorted({code for board in boards.values() for code in board.document_languages}, key=language)
+    asked = sorted({code for board in boards.values() for code in board.query_languages}, key=languages.name)
+    held = sorted({code for board in boards.values() for code in board.document_languages}, key=languages.name)
     measures = list(dict.fromkeys(name for board in found.boards.values() for name in board.measures))
     measures.sort(key=lambda name: name != Selection().measure)  # the usual one first
     row = st.container(key="filters").columns([2.2, 1.2, 2, 2, 1.1], vertical_alignment="bottom")
-    chosen = row[0].multiselect("Data sets", list(boards), format_func=lambda key: board_label(boards[key]), key="boards", placeholder=_usual(found), **KEPT)
+    chosen = row[0].multiselect("Data sets", list(boards), format_func=lambda key: boards[key].label, key="boards", placeholder=_usual(found), **KEPT)
     measure = row[1].selectbox("Measure", measures, key="measure", **KEPT)
-    queries = row[2].multiselect("Questions in", asked, format_func=language, key="queries", placeholder="all languages", **KEPT)
-    documents = row[3].multiselect("Documents in", held, format_func=language, key="documents", placeholder="all languages", **KEPT)
+    queries = row[2].multiselect("Questions in", asked, format_func=languages.name, key="queries", placeholder="all languages", **KEPT)
+    documents = row[3].multiselect("Documents in", held, format_func=languages.name, key="documents", placeholder="all languages", **KEPT)
     with row[4].popover(f"More{_count_more()}", width="stretch"):
         track, same, script, licence, seen, trust = (
             st.selectbox(title, list(OPTIONS[key]), format_func=OPTIONS[key].__getitem__, key=key, **KEPT) for key, title in _TITLES.items()
@@ -66,7 +66,7 @@ def sentence(found: Index) -> Selection:
     asked, held = ({code for board in boards for code in getattr(board, f"{side}_languages")} for side in ("query", "document"))
     with st.container(horizontal=True, key="sentence"):
         query, document = (
-            st.multiselect(title, sorted(codes, key=language), format_func=language, key=key, placeholder="any language", width=185, **KEPT)
+            st.multiselect(title, sorted(codes, key=languages.name), format_func=languages.name, key=key, placeholder="any language", width=185, **KEPT)
             for title, codes, key in (("Questions in", asked, "queries"), ("Documents in", held, "documents"))
         )
         size = st.selectbox("Weights", SIZES, format_func=gigabytes_words, key="gigabytes", placeholder="any size", width=150, **KEPT)
@@ -86,28 +86,19 @@ def understand(found: Index, page: StreamlitPage) -> None:
     if "ignored" in st.session_state:
         return
     ignored: list[str] = []
-    meant: dict[str, list[str]] = {name: st.query_params.get_all(name) for name in st.query_params}
+    address = {name: st.query_params.get_all(name) for name in st.query_params}
+    meant = dict(address)
     for name, known in _values(found).items():
         words = {
             "" if value is None else f"{value:g}" if isinstance(value, float) else value: word for word, value in known.items() if not isinstance(value, int)
         }
-        given = [part for text in st.query_params.get_all(name) for part in ([text] if text in known else text.split(","))]
+        given = [part for text in address.get(name, []) for part in ([text] if text in known else text.split(","))]
         ignored += [f"{name}={text}{_near(text, known)}" for text in given if text not in known and text not in words]
         if any(text in words and text not in known for text in given):
             meant[name] = [text if text in known else words[text] for text in given if text in known or text in words]
     st.session_state["ignored"] = (page.url_path, ignored)
-    if meant != {name: st.query_params.get_all(name) for name in st.query_params}:
+    if meant != address:
         st.switch_page(page, query_params=meant)
-
-
-def board_label(board: Board) -> str:
-    """How a data set is called in filters and columns: its name, with the version where it is not the first."""
-    return board.label
-
-
-def language(code: str) -> str:
-    """The language's name."""
-    return languages.name(code)
 
 
 def gigabytes_words(size: float | None) -> str:
@@ -120,9 +111,9 @@ def _values(found: Index) -> dict[str, dict[str, str | float | int | None]]:
     lines = {str(line): i for i, line in enumerate(found.lines)}
     boards = found.boards.values()
     return {
-        "boards": {board_label(board): board.key for board in boards if not board.oracle},
-        "queries": {language(code): code for board in boards for code in board.query_languages},
-        "documents": {language(code): code for board in boards for code in board.document_languages},
+        "boards": {board.label: board.key for board in boards if not board.oracle},
+        "queries": {languages.name(code): code for board in boards for code in board.query_languages},
+        "documents": {languages.name(code): code for board in boards for code in board.document_languages},
         "measure": {name: name for board in boards for name in board.measures},
         "gigabytes": {gigabytes_words(size): size for size in SIZES},
         **{name: {words: value for value, words in known.items()} for name, known in OPTIONS.items()},
@@ -145,4 +136,4 @@ def _count_more() -> str:
 
 
 def _usual(found: Index) -> str:
-    return ", ".join(board_label(board) for board in Selection().chosen(found))
+    return ", ".join(board.label for board in Selection().chosen(found))

@@ -16,8 +16,9 @@ import pyarrow as pa
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from clir_bench import languages
 from clir_bench.errors import ClirBenchError
-from clir_bench.exhibits.board_table import caution, one_language
+from clir_bench.exhibits.board_table import caution, mixed
 from clir_bench.exhibits.tables import STYLE, Table
 from clir_bench.site.citation import bibtex
 from clir_bench.standings.build import FOLDER, current, index_home
@@ -148,8 +149,8 @@ def chosen_standing(asked: Selection | None = None) -> Standing:
 
 def counted(found: Standing) -> str:
     """What an average is over."""
-    names, same = ", ".join(filters.board_label(board) for board in found.boards), one_language(found)
-    alike = f" ({same:,} of one language)" if 0 < same < found.cells_of else ""
+    names, same = ", ".join(board.label for board in found.boards), mixed(found)
+    alike = f" ({same:,} of one language)" if same else ""
     topics = f", {found.topics:,} topics" if found.topics else ""
     left = len(found.lines) - found.ranked
     return (
@@ -176,9 +177,9 @@ def address(page: str, asked: Selection | None = None, /, **parameters: str | Se
     pairs: list[tuple[str, str]] = []
     for name, value in (asked.parameters() if asked else {}).items():
         if name in ("queries", "documents"):
-            pairs += [(name, filters.language(code)) for code in value.split(",")]
+            pairs += [(name, languages.name(code)) for code in value.split(",")]
         elif name == "boards":
-            pairs += [(name, filters.board_label(found)) for key in value.split(",") if (found := index().boards.get(key))]
+            pairs += [(name, found.label) for key in value.split(",") if (found := index().boards.get(key))]
         elif name == "gigabytes":
             pairs.append((name, filters.gigabytes_words(float(value))))
         else:
@@ -211,12 +212,7 @@ def source() -> str:
     """What was selected of which index: what a table needs to be made again."""
     chosen = "; ".join(f"{name} = {value}" for name, value in filters.selection().parameters().items()) or "the usual selection"
     found = index()
-    return f"clir-bench {version('clir-bench')}, index {found.path.name} of {newest(found)}, {chosen}"
-
-
-def newest(found: Index) -> str:
-    """The day of the newest submission."""
-    return str(found.entries["started"].max())[:10]
+    return f"clir-bench {version('clir-bench')}, index {found.path.name} of {found.newest}, {chosen}"
 
 
 def paged(count: int, key: str) -> slice:
@@ -256,6 +252,6 @@ def foot() -> None:
     """Below every page: how old it is, and where the numbers can be had."""
     found = index()
     st.html(
-        f'<p class="cb-foot">{len(found.entries):,} submissions, the newest of {newest(found)}; a view is a link: its address holds what was chosen. '
+        f'<p class="cb-foot">{len(found.entries):,} submissions, the newest of {found.newest}; a view is a link: its address holds what was chosen. '
         f'<a href="./api/v1">API</a> · <a href="./about">how it is computed</a> · numbers are percent unless they say otherwise</p>'
     )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench import languages
-from clir_bench.exhibits.board_table import one_language, system_address
+from clir_bench.exhibits.board_table import mixed, system_address
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Marked, Table
 from clir_bench.standings.fairness import Bools, Consistency, Effect, consistency, disparity, language_effects
 from clir_bench.standings.index import Board, Index
@@ -98,7 +98,7 @@ def lift_map(index: Index, board: Board, line: int, mask: Bools, gold: Gold, dep
 def preference_table(index: Index, found: Standing, lines: Sequence[int], gold: Gold, depth: int) -> Table:
     """One row a system: what it retrieves beside what it finds. ``found`` is the standing of one data set."""
     board, mask, recall = found.boards[0], found.pairs[0], recall_measure(found.boards[0], found.selection.measure)
-    both = 0 < one_language(found) < found.cells_of
+    both = mixed(found) > 0
     rows: list[tuple[Cell, ...]] = []
     for line in lines:
         mine, cost = profile(index, board, line), recalls(index, board, line, mask, recall).get("", UNKNOWN)

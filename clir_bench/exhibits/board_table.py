@@ -50,7 +50,7 @@ def columns_of(standing: Standing) -> dict[str, Column]:
     """All columns that the table of a standing can have, in their order, by key; the first four are always shown."""
     measure = standing.selection.measure
     boards = [Column(board.key, board.label, "percent", f"{measure}, mean over its chosen pairs") for board in standing.boards]
-    cross = [_CROSS] if 0 < one_language(standing) < standing.cells_of else []
+    cross = [_CROSS] if mixed(standing) else []
     listed = (*_head(measure), *(boards if len(boards) > 1 else []), *cross, *_TAIL)
     return {column.key: column for column in listed}
 
@@ -58,6 +58,12 @@ def columns_of(standing: Standing) -> dict[str, Column]:
 def one_language(standing: Standing) -> int:
     """How many of the chosen pairs have one language."""
     return sum(board.pairs[i].same for board, mask in zip(standing.boards, standing.pairs, strict=True) for i in np.flatnonzero(mask))
+
+
+def mixed(standing: Standing) -> int:
+    """How many of the chosen pairs have one language, where others have two; else 0."""
+    same = one_language(standing)
+    return same if same < standing.cells_of else 0
 
 
 def usual_columns(standing: Standing) -> tuple[str, ...]:
@@ -112,8 +118,8 @@ def over_words(standing: Standing) -> str:
     """What an average is over, with its n."""
     names = ", ".join(board.label for board in standing.boards)
     topics = f", {standing.topics:,} topics" if standing.topics not in (0, standing.queries) else ""
-    same = one_language(standing)
-    alike = f", {same:,} of one language," if 0 < same < standing.cells_of else ""
+    same = mixed(standing)
+    alike = f", {same:,} of one language," if same else ""
     pairs = "1 pair" if standing.cells_of == 1 else f"macro mean over {standing.cells_of:,} pairs{alike}"
     return f"{pairs} of {names} (n = {standing.queries:,} queries{topics})"
 

@@ -16,11 +16,10 @@ def bibtex(index: Index) -> str:
 
 
 def _bibtex(index: Index) -> str:
-    newest = str(index.entries["started"].max())[:10]
     software = (
         "@software{clir_bench,\n  title = {clir-bench: benchmark, toolkit and leaderboard for cross-lingual information retrieval},\n"
-        f"  author = {{{{The clir-bench authors}}}},\n  version = {{{version('clir-bench')}}},\n  year = {{{newest[:4]}}},\n"
-        f"  note = {{Index {index.path.name}; newest submission of {newest}}}\n}}"
+        f"  author = {{{{The clir-bench authors}}}},\n  version = {{{version('clir-bench')}}},\n  year = {{{index.newest[:4]}}},\n"
+        f"  note = {{Index {index.path.name}; newest submission of {index.newest}}}\n}}"
     )
     tasks = dict.fromkeys(board.shape.task for board in index.boards.values())
     data_sets = [task.citation.strip() for name in tasks if (task := known_task(name))]

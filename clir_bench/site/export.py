@@ -59,8 +59,7 @@ def export_site(index: Index, output: Path, *, show: bool = False) -> Exported:
 
 def _write(index: Index, folder: Path, show: bool) -> int:
     """All files; how many of them are pages."""
-    newest = str(index.entries["started"].max())[:10]
-    foot = f"{len(index.entries):,} submissions, the newest of {newest}; clir-bench {metadata.version('clir-bench')}. Numbers are percent unless they say otherwise."
+    foot = f"{len(index.entries):,} submissions, the newest of {index.newest}; clir-bench {metadata.version('clir-bench')}. Numbers are percent unless they say otherwise."
     count = 0
     with bar("pages", site_pages.count(index), "page", show) as progress:
         for page in site_pages.pages(index):

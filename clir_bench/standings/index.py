@@ -160,6 +160,11 @@ class Index:
         except OSError as error:
             raise SubmissionError(f"{path}: cannot be read: {error.strerror or error}") from None
 
+    @property
+    def newest(self) -> str:
+        """The day on which the newest submission was started, as 2026-11-26."""
+        return str(self.entries["started"].max())[:10]
+
     @cached_property
     def bias(self) -> pd.DataFrame:
         """Language profiles: entry, query, depth, gold, queries, document, count."""

@@ -43,7 +43,7 @@ def choose_board() -> Standing:
             "Data set",
             list(boards),
             default=next(iter(boards)),
-            format_func=lambda k: filters.board_label(boards[k]),
+            format_func=lambda k: boards[k].label,
             required=True,
             key="board",
             bind="query-params",

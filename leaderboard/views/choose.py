@@ -8,6 +8,7 @@ import filters
 import shell
 import streamlit as st
 
+from clir_bench import languages
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits.answer import Answer, answer, answer_table, effects_table, headline, sentences, settled
 from clir_bench.exhibits.nearby import nearby_table
@@ -17,7 +18,7 @@ from clir_bench.standings.selection import Selection
 
 def show_nearest(wish: Selection) -> None:
     """For a pair that nobody measured."""
-    query, document = (filters.language(codes[0]) for codes in (wish.queries, wish.documents))
+    query, document = (languages.name(codes[0]) for codes in (wish.queries, wish.documents))
     st.info(f"{query} questions over {document} documents are in no data set that was measured here.", icon=":material/travel_explore:")
     shell.show_table(nearby_table(shell.index(), wish, lambda near: shell.address("choose", near)), "near")
 

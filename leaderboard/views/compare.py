@@ -51,7 +51,7 @@ def compare(lines: list[int]) -> None:
     key = next(iter(boards))
     if len(boards) > 1:  # the format fails for a data set that is gone, so that the choice falls back to the first
         key = row[0].segmented_control(
-            "Data set", list(boards), default=key, format_func=lambda which: filters.board_label(boards[which]), required=True, key="board", bind="query-params"
+            "Data set", list(boards), default=key, format_func=lambda which: boards[which].label, required=True, key="board", bind="query-params"
         )
     board, other = list(boards).index(key), 1
     if len(lines) > 2:

@@ -25,7 +25,7 @@ _SHOWN = 10  # systems of a tier
 def choose_language(codes: tuple[str, ...]) -> str | None:
     """The language of this page's address; None for all."""
     return st.selectbox(
-        "Language", [None, *codes], format_func=lambda code: filters.language(code) if code else "all languages", key="language", bind="query-params"
+        "Language", [None, *codes], format_func=lambda code: languages.name(code) if code else "all languages", key="language", bind="query-params"
     )
 
 
@@ -35,7 +35,7 @@ def choose_board(boards: list[Board]) -> Board:
     if len(keys) == 1:
         return boards[0]
     key = st.segmented_control(
-        "Data set", list(keys), default=boards[0].key, format_func=lambda k: filters.board_label(keys[k]), required=True, key="board", bind="query-params"
+        "Data set", list(keys), default=boards[0].key, format_func=lambda k: keys[k].label, required=True, key="board", bind="query-params"
     )
     return keys[key]
 
@@ -49,7 +49,7 @@ def choose_system(board: Board) -> int:
 
 def show_all(found: Standing) -> None:
     """The table of languages, and Table 8."""
-    shell.show_table(tongues.overview_table(index, found, lambda code: shell.address("languages", asked, language=filters.language(code))), "languages")
+    shell.show_table(tongues.overview_table(index, found, lambda code: shell.address("languages", asked, language=languages.name(code))), "languages")
     st.header("Scores and the distance between languages", anchor=False)
     shell.say("A correlation over pairs does not say why: languages that are alike also share scripts, words and training data.")
     board = choose_board(list(found.boards))
@@ -100,7 +100,7 @@ def show_best(code: str) -> None:
 
 def show_one(found: Standing, code: str) -> None:
     """The page of a language."""
-    st.header(filters.language(code), anchor=False)
+    st.header(languages.name(code), anchor=False)
     shell.say(f"{languages.family(code)}, script {languages.script(code)}, tag {code}.")
     show_best(code)
     st.subheader("Partners", anchor=False)

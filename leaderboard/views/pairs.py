@@ -28,7 +28,7 @@ row = st.columns([2.2, 2.2, 1.3], vertical_alignment="bottom") if len(boards) > 
 key = next(iter(boards))
 if len(boards) > 1:
     key = row[0].segmented_control(
-        "Data set", list(boards), default=key, format_func=lambda which: filters.board_label(boards[which]), required=True, key="board", bind="query-params"
+        "Data set", list(boards), default=key, format_func=lambda which: boards[which].label, required=True, key="board", bind="query-params"
     )
 board = boards[key]
 order = row[1].segmented_control("Order of languages", maps.ORDERS, default=maps.ORDERS[0], required=True, key="order", bind="query-params")
