@@ -23,7 +23,7 @@ from clir_bench.errors import ClirBenchError
 from clir_bench.events import append_event, sha256_of
 from clir_bench.measures import parse_measure, stats, values
 from clir_bench.records import Correction
-from clir_bench.significance import topic_interval, topic_sums
+from clir_bench.significance import resampled_scores, topic_sums
 from clir_bench.standings import Index, Selection, build_index, open_index, standing
 from clir_bench.standings.build import current, listing
 from clir_bench.submission import Submission, pack_ranks, path_of, read_submission, stat_record, to_json, write_submission
@@ -119,6 +119,21 @@ def test_a_second_build_reads_nothing_and_a_third_only_what_is_new(folder: Path,
             assert (a < 0) == (b < 0)
             if a >= 0:
                 np.testing.assert_array_equal(grown.boards[key].ranks[a], board.ranks[b])
+
+
+def test_the_same_files_give_the_same_index_in_whatever_order_they_came(tmp_path: Path) -> None:
+    mine = tmp_path / "submissions"
+    shutil.copytree(ROOT, mine)
+    late = sorted(mine.glob("*/*/*.json"))[0]  # comes last, but its name is the first
+    late.rename(tmp_path / "late.json")
+    build_index(mine, tmp_path / "home")
+    shutil.move(tmp_path / "late.json", late)
+    grown, fresh = open_index(mine, tmp_path / "home", build=True), open_index(mine, tmp_path / "other", build=True)
+    assert len(fresh.lines) == len(grown.lines) > 1
+    for name in ("systems", "pairs", "bias", "timings"):
+        assert (grown.path / f"{name}.parquet").read_bytes() == (fresh.path / f"{name}.parquet").read_bytes(), name
+    for path in fresh.path.glob("*.npy"):
+        np.testing.assert_array_equal(np.load(path), np.load(grown.path / path.name))
 
 
 def test_a_broken_file_is_told_and_the_others_stand(tmp_path: Path) -> None:
@@ -314,7 +329,7 @@ def test_the_interval_is_that_of_resampled_topics(index: Index) -> None:
     row = int(board.rank_row[board.entries.tolist().index(entry)])
     assert board.shape.topic is not None
     sums = topic_sums([board.values(row, "R@10")], board.shape.pair, board.shape.topic)
-    low, high = topic_interval(sums.scores, sums.centred, resamples=1000)
+    low, high = np.quantile(resampled_scores(sums.scores, sums.centred, 1000), [0.025, 0.975], axis=0)
     assert (found.low[0], found.high[0]) == pytest.approx((low[0], high[0]), abs=1e-6)
     assert found.topics == 96
     assert found.low[0] < found.score[0] < found.high[0]

@@ -137,7 +137,7 @@ def _head(measure: str) -> tuple[Column, ...]:
     return (
         Column("system", "System", "link"),
         Column("tier", "Tier", "integer", "Systems of one tier cannot be told from its leader: Holm over all pairs of systems shown, 5 %"),
-        Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
+        Column("rank", "Rank", "text", "From 1 + the systems that are surely better to all but those surely worse: 95 % for all systems at once"),
         Column(
             "score",
             measure,

@@ -10,7 +10,7 @@ import numpy as np
 from clir_bench.exhibits.board_table import Rows, board_table, over_words
 from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
 from clir_bench.exhibits.tables import Table
-from clir_bench.significance import detectable_difference, percentile_interval
+from clir_bench.significance import detectable_difference, difference_interval
 from clir_bench.standings.index import Index
 from clir_bench.standings.overview import Evidence, Standing, evidence
 
@@ -32,8 +32,9 @@ def gap(index: Index, standing: Standing, a: int, b: int) -> Gap:
     found = _evidence(index, standing)
     x, y = (int(np.searchsorted(found.lines, standing.lines[row])) for row in (a, b))
     resampled = found.resampled[:, x].astype(np.float64) - found.resampled[:, y]
-    low, high = percentile_interval(resampled)
-    return Gap(float(standing.score[a] - standing.score[b]), float(low), float(high), float(resampled.std()))
+    difference = float(standing.score[a] - standing.score[b])
+    low, high = difference_interval(resampled, difference, found.topics)
+    return Gap(difference, float(low), float(high), float(resampled.std()))
 
 
 def comparisons(standing: Standing) -> int:

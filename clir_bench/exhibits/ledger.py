@@ -16,7 +16,7 @@ from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
 from clir_bench.exhibits.tables import Column, Interval, Link, Table
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
-from clir_bench.significance import TopicSums, join, pairwise_p, percentile_interval, resampled_scores, topic_sums
+from clir_bench.significance import TopicSums, difference_interval, join, pairwise_p, resampled_scores, topic_sums
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Board, Floats, Index, Line
 from clir_bench.standings.memory import remembered
@@ -232,10 +232,10 @@ def _changes(index: Index, scope: Scope, steps: Sequence[tuple[int, int]]) -> tu
     at, known, found = {line: i for i, line in enumerate(lines)}, all(board.shape.topic is not None for board in scope.boards), []
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES) if known else np.full((1, len(lines)), np.nan)
     for first, second in ((at[first], at[second]) for first, second in steps):
-        low, high = percentile_interval(resampled[:, second] - resampled[:, first])
+        score, gain = float(sums.scores[second]), float(sums.scores[second] - sums.scores[first])
+        low, high = difference_interval(resampled[:, second] - resampled[:, first], gain, sums.sums.shape[1])
         p = pairwise_p(sums.sums[[first, second]], sums.unit)[0, 1] if known else np.nan
-        score = float(sums.scores[second])
-        found.append(Change(score, score - float(sums.scores[first]), float(low), float(high), float(p)))
+        found.append(Change(score, gain, float(low), float(high), float(p)))
     return tuple(found)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
 from clir_bench.exhibits.tables import Cell, Column, Interval, Kind, Marked, Table
+from clir_bench.significance import PairTests
 from clir_bench.standings.index import Board, Floats, Index
-from clir_bench.standings.paired import Bools, Gaps, position
+from clir_bench.standings.paired import Bools, position
 
 Order = Literal["family", "script", "score", "alphabet"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -144,7 +145,7 @@ def map_table(board: Board, mask: Bools, shown: Map, caption: str, *, order: Ord
     return Table(caption, (*head, *(Column(mean.key, mean.title, shown.kind, mean.help) for mean in means)), tuple(body), note, darkest=darkest, bare=bare)
 
 
-def difference_map(first: Cells, second: Cells, gaps: Gaps, order: Order) -> Table:
+def difference_map(first: Cells, second: Cells, gaps: PairTests, order: Order) -> Table:
     """The first system minus the second in each pair, marked where that is significant."""
     board, mask, tested = first.board, first.mask, np.isfinite(gaps.p)
     ahead, behind = (int((gaps.significant & (side > 0)).sum()) for side in (gaps.difference, -gaps.difference))
@@ -160,7 +161,7 @@ def difference_map(first: Cells, second: Cells, gaps: Gaps, order: Order) -> Tab
     )  # fmt: skip
 
 
-def rows_table(first: Cells, second: Cells | None = None, gaps: Gaps | None = None) -> Table:
+def rows_table(first: Cells, second: Cells | None = None, gaps: PairTests | None = None) -> Table:
     """Every pair as a row: n, value, interval, own-language recall and bias loss, and the same of a second system with the difference and its test."""
     board, m = first.board, first.measure
     columns = [Column("pair", "pair"), Column("query", "questions in"), Column("document", "documents in"), Column("n", "n", "integer")]

@@ -73,7 +73,7 @@ def scores_table(index: Index, line: int) -> Table:
     columns = (
         Column("data_set", "Data set"), Column("pairs", "Pairs"), Column("n", "n", "integer", "Queries evaluated"),
         Column("tier", "Tier", "integer", "Among all systems there; those of one tier cannot be told from its leader"),
-        Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
+        Column("rank", "Rank", "text", "From 1 + the systems that are surely better to all but those surely worse: 95 % for all systems at once"),
         *(Column(name, name, "interval" if i == 0 else "percent", "Macro mean over its pairs") for i, name in enumerate(names)),
         Column("worst", "Worst pair", "text", "Query language first"), Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool"),
         Column("lift", "Lift", "number", "Same-language lift among the first 10; 1 is indifference"),

@@ -31,7 +31,7 @@ SECTIONS = (
         ("Interval", "95\u00a0%: of one pair Wilson's for values 0 and 1, else from n, sum and sum of squares; of an average the middle 95\u00a0% of topic resamples."),
         ("Test", "Two systems on the same queries: McNemar's exact test or sign flips in one pair, flips of whole topics for an average."),
         ("Tier", "The best system without a tier leads one; all that cannot be told from the leader join it (Holm over all pairs of systems shown, 5\u00a0%). No statement of equality."),
-        ("Rank", "95\u00a0% interval of the rank in the same resamples."),
+        ("Rank", "From 1 + the systems that are surely better to all but those surely worse, by the same tests: at 95\u00a0% for all systems at once."),
         ("Marks on maps", "Differences that stay significant among all pairs compared (Benjamini and Hochberg, 5\u00a0%)."),
     )),
     Section("Systems", (

@@ -194,7 +194,7 @@ _MEANING = (
      "A score is the unweighted mean over pairs, then over data sets; n is the number of evaluated queries. A system that lacks a pair has no score."),
     ("Intervals and tiers", "The same question is asked in several languages, so topics are resampled whole: intervals are 95\u00a0% of 1,000 such resamples.",
      "The best system without a tier leads one; those that a test cannot tell from it join (topics flipped, Holm over all pairs of systems, 5\u00a0%).",
-     "A tier is no statement of equality, and the rank interval says how far a place could move."),
+     "A tier is no statement of equality. Ranks are intervals: from 1 + the systems that are surely better to all but those surely worse."),
     ("Bias", "Own-language recall is what the system would find had the pool held only the language of the document; bias loss is that less what it finds.",
      "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference."),
     ("Trust", "claimed: as stated. consistent: the numbers are possible. recomputed: each follows from the gold ranks in the submission. reproduced: run again by others.",

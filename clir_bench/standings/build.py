@@ -211,8 +211,11 @@ def _read(folder: Path, paths: Sequence[str], show: bool) -> Iterator[Extract | 
 
 def _write(target: Path, folder: Path, known: _Known, kept: Sequence[int], extracts: Sequence[Extract]) -> list[str]:
     """All files of the index; what is wrong with submissions that do not fit their collection."""
-    systems = [dict(known.systems[row]) for row in kept] + [{**e.system, "asked": json.dumps(e.asked)} for e in extracts]
-    ranks = [known.ranks(row) for row in kept] + [extract.ranks for extract in extracts]
+    unordered = [dict(known.systems[row]) for row in kept] + [{**e.system, "asked": json.dumps(e.asked)} for e in extracts]
+    order = sorted(range(len(unordered)), key=lambda i: str(unordered[i]["path"]))  # whichever were there before, the same files give the same index
+    place = {i: number for number, i in enumerate(order)}
+    systems = [unordered[i] for i in order]
+    ranks = [known.ranks(kept[i]) if i < len(kept) else extracts[i - len(kept)].ranks for i in order]
     events, problems = _events(folder)
     accepted = {event.path: i for i, event in reversed(list(enumerate(events))) if event.event == "accepted"}
     boards: dict[str, list[int]] = {}
@@ -240,12 +243,13 @@ def _write(target: Path, folder: Path, known: _Known, kept: Sequence[int], extra
         np.save(target / f"ranks-{board}.npy", np.stack(placed) if placed else np.zeros((0, shape.width), np.uint8))
     _settle(systems, events)
     pq.write_table(pa.Table.from_pylist(systems), target / "systems.parquet")
-    new_row = {old: new for new, old in enumerate(kept)}
+    new_row = {old: place[i] for i, old in enumerate(kept)}
     for name, schema in SCHEMAS.items():
-        parts = [e.tables[name].append_column("entry", pa.array(np.full(len(e.tables[name]), len(kept) + i, np.int32))) for i, e in enumerate(extracts)]
+        parts = [e.tables[name].append_column("entry", pa.array(np.full(len(e.tables[name]), place[len(kept) + i], np.int32))) for i, e in enumerate(extracts)]
         if kept:
             parts.insert(0, _renumbered(known.tables[name], new_row))
         whole = pa.concat_tables(parts) if parts else schema.append(pa.field("entry", pa.int32())).empty_table()
+        whole = whole.take(np.argsort(whole["entry"].to_numpy(), kind="stable"))
         pq.write_table(whole, target / f"{name}.parquet", compression="zstd")
     return problems
 
