@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +22,9 @@ from clir_bench.errors import SubmissionError
 from clir_bench.evaluate import Evaluation
 from clir_bench.events import LOG, append_event, parse_events, read_events
 from clir_bench.measures import GoldRanks, parse_measure, stats
+from clir_bench.records import PairRecord
 from clir_bench.submission import Submission, parse_submission, path_of, read_submission, to_json, write_submission
-from clir_bench.trust import Assessment, assess, grim, grim_decides, trust_of
+from clir_bench.trust import Assessment, _Tests, assess, grim, grim_decides, trust_of
 
 SHA = "sha256:" + "a" * 64
 Edit = Callable[[dict[str, Any]], object]
@@ -162,22 +164,88 @@ def test_grim_agrees_with_counting() -> None:
         assert grim(np.arange(1001) / 1000, n, 3).tolist() == [m in possible for m in range(1001)]
 
 
+NAMES = ("R@1", "R@10", "R@100", "nDCG@10", "nDCG@100", "RR@100", "AP@20", "P@5", "P@10", "Success@3", "RR@7", "nDCG@3")
+
+
+def stats_of(rank: npt.NDArray[np.integer[Any]]) -> dict[str, dict[str, Any]]:
+    """The measures of queries with one relevant document each, at these ranks."""
+    n = len(rank)
+    ones, zeros = np.ones(n, np.int32), np.zeros(n, np.int32)
+    ranks = GoldRanks((Pair("en", "ar"),), zeros, np.arange(n, dtype=np.int32), ones, rank.astype(np.int32), ones, zeros)
+    return {name: dict(zip(("n", "sum", "sum_squares"), stats(parse_measure(name), ranks)[0], strict=True)) for name in NAMES}
+
+
+def printed(found: dict[str, dict[str, Any]], decimals: int) -> dict[str, dict[str, Any]]:
+    """The same as a publication prints them: means rounded, no squares."""
+    return {name: {"n": s["n"], "sum": round(s["sum"] / s["n"], decimals) * s["n"], "sum_squares": None} for name, s in found.items()}
+
+
+def judged(*pairs: dict[str, dict[str, Any]]) -> _Tests:
+    records = [PairRecord.model_validate({"query": "en", "document": "ar", "measures": measures}) for measures in pairs]
+    tests = _Tests(records)
+    for record in records:
+        tests.test_part(record, "measures", True)
+    return tests
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
 def test_no_true_submission_is_impossible(drawn: list[int]) -> None:
     """Whatever the ranks are, the numbers they give pass every test."""
-    n = len(drawn)
-    rank, ones, zeros = np.array(drawn, np.int32), np.ones(n, np.int32), np.zeros(n, np.int32)
-    ranks = GoldRanks((Pair("en", "ar"),), zeros, np.arange(n, dtype=np.int32), ones, rank, ones, zeros)
-    names = ("R@1", "R@10", "R@100", "nDCG@10", "nDCG@100", "RR@100", "AP@20", "P@5", "Success@3", "RR@7", "nDCG@3")
-    found = {name: dict(zip(("n", "sum", "sum_squares"), stats(parse_measure(name), ranks)[0], strict=True)) for name in names}
-    from clir_bench.records import PairRecord
-    from clir_bench.trust import _Tests
-
-    tests = _Tests()
-    tests.test_part(PairRecord.model_validate({"query": "en", "document": "ar", "measures": found}), "measures", True)
+    tests = judged(stats_of(np.array(drawn)))
     assert tests.problems == []
-    assert tests.done > len(names)
+    assert tests.done > len(NAMES)
+
+
+@pytest.mark.parametrize("n", [96, 100, 500, 1000, 2000, 10_000])
+@pytest.mark.parametrize("decimals", [2, 3, 4, 5])
+def test_true_numbers_may_be_rounded_and_false_ones_are_still_found(n: int, decimals: int) -> None:
+    """Few or many queries for the decimals, good and bad systems, one pair and several."""
+    rng, step = np.random.default_rng([n, decimals]), 10.0**-decimals
+    for scale in (1, 30, 1000, 100_000):
+        files = [printed(stats_of(1 + (rng.random(n) ** 4 * scale).astype(int)), decimals) for _ in range(6)]
+        for pairs in ([files[0]], files):
+            assert judged(*pairs).problems == []
+        first = {name: s["sum"] / n for name, s in files[0].items()}
+        false = {"nDCG@10": first["R@10"] + 2 * step, "RR@100": first["R@1"] - 3 * step, "R@10": first["R@1"] - 3 * step, "P@5": 2 * first["P@10"] + 4 * step}
+        for name, mean in false.items():
+            if 0 <= mean <= 1:
+                claim = files[0] | {name: {"n": n, "sum": round(mean, decimals) * n, "sum_squares": None}}
+                assert judged(claim, *files[1:]).problems, (name, mean)
+
+
+@pytest.mark.parametrize("decimals", [3, 4, 5])
+def test_of_few_queries_a_share_that_none_gives_is_still_found(decimals: int) -> None:
+    true = printed(stats_of(np.arange(1, 97)), decimals)
+    assert judged(true).problems == []
+    mean = round(true["R@10"]["sum"] / 96 + 4 * 10.0**-decimals, decimals)
+    assert "but no number of 96 queries gives that" in judged(true | {"R@10": {"n": 96, "sum": mean * 96, "sum_squares": None}}).problems[0]
+
+
+def test_where_the_decimals_divide_n_only_counts_are_exact() -> None:
+    """Every value of three decimals is a k/1000, those that were rounded, too."""
+    true = np.array([1, 1, 5, 50, 50, *[300] * 995])
+    assert {name: s["sum"] for name, s in printed(stats_of(true), 3).items() if name in ("R@100", "nDCG@10", "RR@100")} == {
+        "R@100": 5.0, "nDCG@10": 2.0, "RR@100": 2.0,
+    }  # fmt: skip
+    assert judged(printed(stats_of(true), 3)).problems == []
+
+
+def test_precision_is_compared_in_what_its_rounding_hides() -> None:
+    """6,130 hits of 10,000: P@5 is .1226 and P@10 .0613, but printed .123 and .061."""
+    found = printed(stats_of(np.array([1] * 6130 + [300] * 3870)), 3)
+    assert (found["P@5"]["sum"], found["P@10"]["sum"]) == (1230, 610)
+    assert judged(found).problems == []
+    found["P@10"] = {"n": 10_000, "sum": 600.0, "sum_squares": None}
+    assert "P@5 of en-ar is above P@10, which is impossible" in judged(found).problems
+
+
+def test_a_value_is_told_apart_from_its_bounds() -> None:
+    """Where one decimal of a percentage is as much as the whole gap, more are shown."""
+    found = printed(stats_of(np.array([3] * 95 + [300])), 5)
+    found["nDCG@10"] = {"n": 96, "sum": 0.49478 * 96, "sum_squares": None}
+    problems = judged({name: found[name] for name in ("R@1", "R@10", "Success@3", "nDCG@10")}).problems
+    assert problems == ["nDCG@10 of en-ar is 49.478 %, but the recalls allow only 49.479 % to 62.436 % for one relevant document a query"]
 
 
 def accepted(log: Path, path: str = "a__b/v/sample-v1.json", sha256: str = SHA) -> None:
