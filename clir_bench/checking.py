@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
 from clir_bench import resources
 from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.claims import read_claims
 from clir_bench.errors import ClirBenchError, SubmissionError, TaskError
+from clir_bench.evaluate import signature
 from clir_bench.events import LOG, changed, content_problems, read_events, sha256_of
-from clir_bench.records import ExternalStage, RerankStage
+from clir_bench.records import ExternalStage, ModelReference, RerankStage, moves
 from clir_bench.sources import sample
 from clir_bench.sources.pairs import load_pair_set
 from clir_bench.submission import Submission, disagreements, path_of, read_submission
 from clir_bench.task import disagreements as task_disagreements
 from clir_bench.task import known_task, load_task
+
+_LEAST_BYTES, _MOST_BYTES, _OVERHEAD = 0.1, 64, 1_000_000
+"""Of a parameter: ternary and one-bit weights take 0.125 and more, a training folder holds float32 weights many times. Names and headers come on top."""
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
@@ -171,6 +176,25 @@ def _contradictions(submission: Submission) -> Iterator[str]:
     if reranks == (task.track == "retrieval") and not any(isinstance(stage, ExternalStage) for stage in chain):
         there = "has a re-ranker" if reranks else "has no re-ranker"
         yield f"task.track: {task.track}, but the chain {there} (system.stages). Tracks rerank and oracle are of systems that re-rank, retrieval is of others."
+    for number, stage in enumerate(chain):
+        if model := getattr(stage, "model", None):
+            yield from (f"system.stages[{number}].model.{problem}" for problem in _model_problems(model))
+    stated, given = (text.split(" | ") for text in (submission.system.signature, signature(chain)))
+    if stated != given:
+        ours, theirs = next((a, b) for a, b in zip_longest(stated, given, fillvalue="") if a != b)
+        yield f"system.signature: {ours!r} stands where the chain gives {theirs!r} (system.stages). Leave both as evaluate writes them."
+
+
+def _model_problems(model: ModelReference) -> Iterator[str]:
+    """A revision that names nothing in particular, and sizes that no weights have."""
+    if moves(model.revision):
+        yield f"revision: {model.revision!r} is a branch, where another model may stand tomorrow. Name its commit: evaluate --revision COMMIT."
+    parameters, weights = model.parameters, model.weights_bytes
+    if parameters and weights and not _LEAST_BYTES * parameters <= weights <= _MOST_BYTES * parameters + _OVERHEAD:
+        yield (
+            f"weights_bytes: {weights:,}, but parameters: {parameters:,}, which is {weights / parameters:.3g} bytes each; weights have {_LEAST_BYTES} to"
+            f" {_MOST_BYTES}. Correct the wrong one, or write null for what is not known."
+        )
 
 
 def _history_problems(submission: Submission, path: Path, canonical: str) -> Iterator[str]:
