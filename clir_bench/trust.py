@@ -7,6 +7,7 @@ recalls leave the other measures little room. Gold ranks allow more: every numbe
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench.measures import Measure, parse_measure
-from clir_bench.records import PairRecord, StatRecord
+from clir_bench.records import FuseStage, LexicalStage, PairRecord, ProfileRecord, SearchStage, StatRecord
 from clir_bench.submission import Submission, disagreements
 from clir_bench.task import Task, known_task
 
@@ -40,7 +41,7 @@ class Assessment(NamedTuple):
 def assess(submission: Submission) -> Assessment:
     """What the file alone supports: claimed, consistent or recomputed."""
     if submission.gold_ranks:
-        if wrong := [*disagreements(submission), *_impossible_profiles(submission)]:
+        if wrong := disagreements(submission) or [*_impossible_profiles(submission), *_missing_documents(submission)]:
             return Assessment("claimed", _shortened(wrong))
         follows = f"every measure follows exactly from the gold ranks of {sum(_n(record) for record in submission.pairs):,} evaluated queries"
         return Assessment("recomputed", (follows, *_stated(submission)))
@@ -53,16 +54,25 @@ def assess(submission: Submission) -> Assessment:
         tests.test_part(record, "own_language", single)
     if wrong := [*tests.problems, *_impossible_profiles(submission)]:
         return Assessment("claimed", _shortened(wrong))
-    told = ("it carries no gold ranks, so nothing can be recomputed", *unknown, *tests.untested)
+    told = ("it carries no gold ranks, so nothing can be recomputed", *unknown, *tests.untested, *_stated(submission))
     if unknown or not tests.done:
         return Assessment("claimed", told)
     return Assessment("consistent", (f"{tests.done:,} numbers were tested and all are possible", *told))
 
 
 def _stated(submission: Submission) -> Iterator[str]:
-    """What gold ranks say nothing of."""
-    if said := [what for what, there in (("language profiles", submission.bias), ("timings", submission.timings)) if there]:
-        yield f"{' and '.join(said)} are stated, not recomputed" + (": of profiles only impossible ones are found" if submission.bias else "")
+    """What no test says anything of."""
+    models = [stage.model for stage in submission.system.stages if not isinstance(stage, SearchStage | LexicalStage | FuseStage) and stage.model]
+    given = {
+        "sizes": any(model.parameters or model.weights_bytes for model in models),
+        "licences": any(model.licence for model in models),
+        "training data": any(model.trained_on is not None or model.adapted_from for model in models),
+        "timings": submission.timings,
+        "language profiles": submission.bias,
+    }
+    if said := [what for what, there in given.items() if there]:
+        words = f"{', '.join(said[:-1])} and {said[-1]}" if said[1:] else said[0]
+        yield f"{words} are stated, not recomputed" + (": of profiles only impossible ones are found" if submission.bias else "")
 
 
 def trust_of(sha256: str, assessment: Assessment, events: Sequence[Event]) -> Assessment:
@@ -235,24 +245,59 @@ def _collection_problems(submission: Submission, task: Task | None) -> Iterator[
 
 
 def _impossible_profiles(submission: Submission) -> Iterator[str]:
-    """Language profiles that no ranking of this pool can give."""
-    pool, full = (
-        submission.pool,
-        all(stage.kind in ("translate", "encode", "rerank") or getattr(stage, "index", "") == "exact" for stage in submission.system.stages),
-    )
-    counts = {record.pair: _n(record) for record in submission.pairs}
+    """Language profiles that no ranking of this pool for these queries can give."""
+    pool, stages = submission.pool, submission.system.stages
+    full = all(stage.kind in ("translate", "encode", "rerank") or getattr(stage, "index", "") == "exact" for stage in stages)
+    yield from _impossible_counts(submission)
     for p in submission.bias:
-        label = f"the languages retrieved for {p.query} (first {p.depth}, gold {p.gold})"
-        if p.gold != "any":
-            most = sum(n for pair, n in counts.items() if pair.query == p.query and pair.same == (p.gold == "same"))
-            if p.queries > most:
-                yield f"{label} are of {p.queries:,} queries, but the pairs have {most:,}"
         for language, count in p.retrieved.items():
             if count > (allowed := p.queries * min(p.depth, pool.get(language, 0))):
-                yield f"{label}: {count:,} in {language}, but the pool allows {allowed:,}"
+                yield f"{_label(p)}: {count:,} in {language}, but the pool allows {allowed:,}"
         expected = p.queries * min(p.depth, sum(pool.values()))
         if full and (found := sum(p.retrieved.values())) != expected:
-            yield f"{label} are {found:,}, but exact search of {p.queries:,} queries gives {expected:,}"
+            yield f"{_label(p)} are {found:,}, but exact search of {p.queries:,} queries gives {expected:,}"
+
+
+def _impossible_counts(submission: Submission) -> Iterator[str]:
+    """Profiles of more or fewer queries than were evaluated. Each query of a language is counted once, whatever the pairs that it is evaluated in."""
+    evaluated: dict[tuple[str, str], list[int]] = {}
+    for record in submission.pairs:
+        for gold in ("any", "same" if record.query == record.document else "other"):
+            evaluated.setdefault((record.query, gold), []).append(_n(record))
+    every: Counter[int] = Counter()
+    for p in submission.bias:
+        counts = evaluated.get((p.query, p.gold), [0])
+        if p.queries > sum(counts):
+            yield f"{_label(p)} are of {p.queries:,} queries, but the pairs have {sum(counts):,}"
+        elif p.gold == "any" and p.queries < max(counts):
+            yield f"{_label(p)} are of {p.queries:,} queries, but a pair has {max(counts):,}"
+        if p.gold == "any":
+            every[p.depth] += p.queries
+    asked, profiled = {record.query for record in submission.pairs}, {(p.depth, p.query) for p in submission.bias if p.gold == "any"}
+    for depth, count in every.items():
+        if submission.complete and submission.task.queries not in (None, count) and all((depth, query) in profiled for query in asked):
+            yield f"the languages retrieved (first {depth}, gold any) are of {count:,} queries in all, but the task has {submission.task.queries:,}"
+
+
+def _missing_documents(submission: Submission) -> Iterator[str]:
+    """Profiles with fewer documents of a language than the gold ranks prove. On track oracle documents were put in, which are none of the profile's."""
+    if not submission.bias or submission.task.track == "oracle":
+        return
+    ranks = submission.ranks()
+    pair, depths = np.repeat(ranks.pair, ranks.golds), {p.depth for p in submission.bias}
+    found = {depth: np.bincount(pair[ranks.rank <= depth], minlength=len(ranks.pairs)).tolist() for depth in depths}
+    asked: dict[str, list[tuple[int, str, bool]]] = {}
+    for number, at in enumerate(ranks.pairs):
+        asked.setdefault(at.query, []).append((number, at.document, at.same))
+    for p in submission.bias:
+        for number, document, same in asked.get(p.query, ()):
+            least, stated = found[p.depth][number], p.retrieved.get(document, 0)
+            if stated < least and (p.gold == "any" or same == (p.gold == "same")):
+                yield f"{_label(p)}: {stated:,} in {document}, but by the gold ranks {least:,} relevant documents alone are there"
+
+
+def _label(p: ProfileRecord) -> str:
+    return f"the languages retrieved for {p.query} (first {p.depth}, gold {p.gold})"
 
 
 @cache

@@ -50,9 +50,28 @@ def test_gold_ranks_make_a_submission_recomputed(hashed: Evaluation) -> None:
     found = assess(hashed.submission)
     assert found.trust == "recomputed"
     assert "6,144" in found.reasons[0]
-    assert found.reasons[1] == "language profiles and timings are stated, not recomputed: of profiles only impossible ones are found"
+    assert found.reasons[1] == "timings and language profiles are stated, not recomputed: of profiles only impossible ones are found"
     bare = assess(edited(hashed.submission, lambda c: c.update(bias=[], timings=[])))
     assert bare == Assessment("recomputed", found.reasons[:1])
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"parameters": 5}, "sizes are stated, not recomputed"),
+        ({"weights_bytes": 5}, "sizes are stated, not recomputed"),
+        ({"licence": "MIT", "trained_on": []}, "licences and training data are stated, not recomputed"),
+        ({"adapted_from": "a/b"}, "training data are stated, not recomputed"),
+        ({"parameters": 5, "licence": "MIT", "trained_on": [{"dataset": "SNLI"}]}, "sizes, licences and training data are stated, not recomputed"),
+    ],
+)
+def test_what_no_test_says_anything_of_is_named(hashed: Evaluation, facts: dict[str, Any], said: str) -> None:
+    def state(content: dict[str, Any]) -> None:
+        content.update(bias=[], timings=[])
+        content["system"]["stages"][0]["model"].update(facts)
+
+    for edits in ([state], [state, without_ranks]):
+        assert assess(edited(hashed.submission, *edits)).reasons[-1] == said
 
 
 def test_gold_ranks_that_give_other_numbers_make_it_a_claim(hashed: Evaluation) -> None:
@@ -123,13 +142,95 @@ def test_an_impossible_number_leaves_it_a_claim_and_says_which(hashed: Evaluatio
     assert any(reason in told for told in found.reasons), found.reasons
 
 
+def profile(content: dict[str, Any], gold: str, depth: int = 10, query: str = "en") -> dict[str, Any]:
+    found: dict[str, Any] = next(p for p in content["bias"] if (p["query"], p["depth"], p["gold"]) == (query, depth, gold))
+    return found
+
+
+def times(gold: str, factor: int) -> Edit:
+    def multiply(content: dict[str, Any]) -> None:
+        p = profile(content, gold)
+        p.update(queries=p["queries"] * factor, retrieved={language: count * factor for language, count in p["retrieved"].items()})
+
+    return multiply
+
+
+def fewer(content: dict[str, Any]) -> None:
+    p = profile(content, "any", 1)
+    p["queries"] -= 1
+    p["retrieved"]["en"] -= 1
+
+
+def move(gold: str, language: str, depth: int = 10) -> Edit:
+    """All documents of a language but one are said to be of another: the totals stay."""
+
+    def moved(content: dict[str, Any]) -> None:
+        retrieved = profile(content, gold, depth)["retrieved"]
+        other = "fr" if language != "fr" else "de"
+        retrieved[other] += retrieved[language] - 1
+        retrieved[language] = 1
+
+    return moved
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (times("any", 1000), "(first 10, gold any) are of 96,000 queries, but the pairs have 768"),
+        (times("same", 1000), "(first 10, gold same) are of 96,000 queries, but the pairs have 96"),
+        (times("other", 1000), "(first 10, gold other) are of 96,000 queries, but the pairs have 672"),
+        (times("any", 2), "the languages retrieved (first 10, gold any) are of 864 queries in all, but the task has 768"),
+        (fewer, "(first 1, gold any) are of 95 queries, but a pair has 96"),
+        (move("any", "en"), "(first 10, gold any): 1 in en, but by the gold ranks"),
+        (move("same", "en"), "(first 10, gold same): 1 in en, but by the gold ranks"),
+        (move("other", "de", 100), "(first 100, gold other): 1 in de, but by the gold ranks"),
+    ],
+)
+def test_a_profile_that_the_gold_ranks_and_queries_do_not_allow_is_named(hashed: Evaluation, edit: Edit, reason: str) -> None:
+    found = assess(edited(hashed.submission, edit))
+    assert found.trust == "claimed"
+    assert any(reason in told for told in found.reasons), found.reasons
+
+
+def test_gold_ranks_prove_as_many_documents_as_there_are(hashed: Evaluation) -> None:
+    """One fewer than were counted is found, as many are not."""
+    ranking, collection = hashed.ranking, hashed.collection
+    j = collection.judgements
+    english = {q for q in range(len(collection.queries)) if collection.queries.languages[q] == "en"}
+    golds = {(q, d) for q, d in zip(j.query.tolist(), j.document.tolist(), strict=True) if q in english and collection.pool.languages[d] == "de"}
+    least = sum((q, d) in golds for q in english for d in ranking.rows[q, :100].tolist())
+
+    def state(count: int) -> Edit:
+        def change(content: dict[str, Any]) -> None:
+            retrieved = profile(content, "any", 100)["retrieved"]
+            retrieved["fr"] += retrieved["de"] - count if count < retrieved["de"] else 0
+            retrieved["de"] = count
+            profile(content, "any", 100).update(retrieved={language: min(n, 96 * 48) for language, n in retrieved.items()})
+
+        return change
+
+    assert least > 1
+    assert assess(edited(hashed.submission, state(least))).trust == "recomputed"
+    assert f"{least - 1:,} in de, but by the gold ranks {least:,} relevant" in assess(edited(hashed.submission, state(least - 1))).reasons[0]
+
+
+def test_every_generated_profile_is_possible(generated: Path) -> None:
+    found = [assess(read_submission(path)) for path in generated.rglob("*.json") if path.parent.name != "claims"]
+    assert {assessment.trust for assessment in found} == {"recomputed", "consistent"}
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
         (lambda c: c["task"].update(fingerprint=None), "it names no fingerprint"),
         (lambda c: c["task"].update(fingerprint=SHA), "its fingerprint is not that of sample v1"),
         (lambda c: c["task"].update(name="nowhere"), "nowhere v1 is no task that is defined here"),
-        (lambda c: [s.update(n=97, sum_squares=None) for p in c["pairs"] for s in [*p["measures"].values(), *p["own_language"].values()]], "97 queries"),
+        (
+            lambda c: (
+                [s.update(n=97, sum_squares=None) for p in c["pairs"] for s in [*p["measures"].values(), *p["own_language"].values()]] and c.update(bias=[])
+            ),
+            "97 queries",
+        ),
     ],
 )
 def test_numbers_that_nothing_ties_to_the_collection_are_a_claim(hashed: Evaluation, edit: Edit, reason: str) -> None:
