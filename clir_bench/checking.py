@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,6 +15,7 @@ from clir_bench.claims import read_claims
 from clir_bench.errors import ClirBenchError, SubmissionError, TaskError
 from clir_bench.evaluate import signature
 from clir_bench.events import LOG, changed, content_problems, read_events, sha256_of
+from clir_bench.layout import FOLDER as LAYOUTS
 from clir_bench.records import ExternalStage, ModelReference, RerankStage, moves
 from clir_bench.sources import sample
 from clir_bench.sources.pairs import load_pair_set
@@ -49,7 +51,7 @@ def check_files(paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
                 load_pair_set(path)
             elif path.suffix == ".toml":
                 _check_task(path)
-            elif path.suffix == ".json" and path.resolve().parent.parts[-2:] == ("submissions", CLAIMS):
+            elif path.suffix == ".json" and _is_claims(path):
                 read_claims(path)
             elif path.suffix == ".json":
                 _check_submission(path)
@@ -68,10 +70,25 @@ def _is_ours(path: Path) -> bool:
     return not path.name.startswith(".") and (path.suffix in (".toml", ".json") or path.name == LOG or (path.is_symlink() and path.is_dir()))
 
 
+def _home_of(place: Path) -> Path | None:
+    """The folder of submissions that a file is in: the nearest that is called so, or that holds what only such a folder does."""
+    signs = (LOG, f"{CLAIMS}/*.json", f"{LAYOUTS}/*.parquet", "*__*/*/*.json")
+    return next((folder for folder in place.parents if folder.name == "submissions" or any(any(folder.glob(sign)) for sign in signs)), None)
+
+
+def _is_claims(path: Path) -> bool:
+    """By its place in a folder of submissions; elsewhere by what it says first."""
+    place = path.resolve()
+    if home := _home_of(place):
+        return place.parent == home / CLAIMS
+    return re.match(rb'\s*\{\s*"schema"\s*:\s*"clir-bench/claims/', path.read_bytes()) is not None if path.is_file() else False
+
+
 def _refuse_links(path: Path) -> None:
     """Raise SubmissionError for a link: what it names is on one machine only, or lies outside."""
     place = path.absolute()
-    below = [place, *place.parents][: [*place.parts[::-1], "submissions"].index("submissions")]
+    home = _home_of(place)
+    below = [each for each in (place, *place.parents) if home is None or home in each.parents]
     if link := next((p for p in below if p.is_symlink()), None):
         raise SubmissionError(f"{path}: {link.name} is a symbolic link. Put the file itself there.")
 
@@ -90,11 +107,12 @@ def _check_task(path: Path) -> None:
 def _check_submission(path: Path) -> None:
     submission = read_submission(path)
     problems = submission_problems(submission)
-    canonical = path_of(submission)
-    if "submissions" in path.resolve().parts and not path.resolve().as_posix().endswith(canonical.as_posix()):
-        problems.append(f"its place is submissions/{canonical}. Move it there.")
-    elif "submissions" in path.resolve().parts:
-        problems += _history_problems(submission, path.resolve(), canonical.as_posix())
+    place, canonical = path.resolve(), path_of(submission)
+    home = place.parents[2] if place.as_posix().endswith(f"/{canonical.as_posix()}") else _home_of(place)
+    if home and place != home / canonical:
+        problems.append(f"its place is {home.name}/{canonical}. Move it there.")
+    elif home:
+        problems += _history_problems(submission, place, home / LOG, canonical.as_posix())
     if problems:
         raise SubmissionError.of(str(path), problems)
 
@@ -197,9 +215,8 @@ def _model_problems(model: ModelReference) -> Iterator[str]:
         )
 
 
-def _history_problems(submission: Submission, path: Path, canonical: str) -> Iterator[str]:
+def _history_problems(submission: Submission, path: Path, log: Path, canonical: str) -> Iterator[str]:
     """A submission that was accepted with other content, or corrects what is not there."""
-    log = path.parents[2] / LOG
     try:
         accepted = _accepted(log, log.stat().st_mtime_ns if log.exists() else 0)
     except SubmissionError:
