@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -94,8 +95,20 @@ def _refuse_links(path: Path) -> None:
 
 
 def _check_log(path: Path) -> None:
-    if problems := [*content_problems(read_events(path), path.parent)]:
+    if problems := [*_cut(path), *content_problems(read_events(path), path.parent)]:
         raise SubmissionError.of(str(path), problems)
+
+
+def _cut(log: Path) -> Iterator[str]:
+    """Whether lines that git has in HEAD are not there any more: of a chain that merely ends early nothing else tells."""
+    try:
+        asked = subprocess.run(["git", "-C", str(log.parent), "show", f"HEAD:./{log.name}"], capture_output=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return
+    if not (there := log.read_bytes()).startswith(asked.stdout):
+        committed, kept = asked.stdout.splitlines(), there.splitlines()
+        same = next((i for i, (a, b) in enumerate(zip(committed, kept, strict=False)) if a != b), min(len(committed), len(kept)))
+        yield f"from line {same + 1} on it is not what git has ({len(committed)} lines): a log is only appended to. git checkout HEAD -- {log}"
 
 
 def _check_task(path: Path) -> None:

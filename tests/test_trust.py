@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -472,6 +474,56 @@ def test_an_accepted_submission_never_goes_unless_withdrawn(folder: Path, hashed
     event = read_events(folder / LOG)[0]
     append_event(folder / LOG, "withdrawn", event.path, event.sha256, trust=None, by="Ada", note="asked for")
     assert problems_of(folder) == []
+
+
+def rewritten(log: Path, **changes: dict[str, str]) -> None:
+    """The log with values of its lines changed (``line_2={"date": ...}``) and the chain made whole again, as a forger would."""
+    previous, lines = "0" * 64, []
+    for number, line in enumerate(log.read_text().splitlines(), 1):
+        record = json.loads(line) | changes.get(f"line_{number}", {}) | {"previous": previous}
+        lines.append(json.dumps(record))
+        previous = hashlib.sha256(lines[-1].encode()).hexdigest()
+    log.write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"line_2": {"date": "2020-01-01T00:00:00Z"}},
+            "line 2: reproduced tests__hashing/native-1/sample-v1.json on 2020-01-01T00:00:00Z, but a line above is of",
+        ),
+        ({"line_2": {"date": "2999-01-01T00:00:00Z"}}, "line 2: reproduced .*, but that is later than tomorrow"),
+        ({"line_2": {"sha256": SHA}}, r"line 2: reproduced .* with sha256:a{12}\.\.\., but it was accepted as sha256:"),
+        ({"line_1": {"event": "flagged"}}, "line 2: reproduced .*, but nothing above says that it was accepted: lines are missing"),
+    ],
+)
+def test_a_log_that_was_edited_and_chained_again_is_told_where_it_contradicts_itself(folder: Path, changes: dict[str, dict[str, str]], problem: str) -> None:
+    first = read_events(folder / LOG)[0]
+    append_event(folder / LOG, "reproduced", first.path, first.sha256, trust="reproduced", by="Bo")
+    assert problems_of(folder) == []
+    yesterday = (datetime.now(UTC) - timedelta(hours=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rewritten(folder / LOG, line_2={"date": yesterday})  # a clock that is slow
+    assert problems_of(folder) == []
+    rewritten(folder / LOG, **changes)
+    (found,) = problems_of(folder)
+    assert re.search(problem, found)
+
+
+def test_a_log_that_was_cut_is_told_by_what_git_has(folder: Path) -> None:
+    log, git = folder / LOG, ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    first = read_events(log)[0]
+    append_event(log, "flagged", first.path, first.sha256, trust="recomputed", by="Bo")
+    for command in (["init", "-q"], ["add", LOG], ["commit", "-q", "-m", "log"]):
+        subprocess.run([*git, *command], check=True)
+    append_event(log, "reproduced", first.path, first.sha256, trust="reproduced", by="Bo")
+    assert problems_of(folder) == []
+    whole = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(whole[0])
+    (found,) = problems_of(folder)
+    assert f"from line 2 on it is not what git has (2 lines): a log is only appended to. git checkout HEAD -- {log}" in found
+    rewritten(log, line_1={"by": "Eve"})
+    assert "from line 1 on" in problems_of(folder)[0]
 
 
 def test_a_correction_stands_beside_what_it_replaces(folder: Path, hashed: Evaluation) -> None:
