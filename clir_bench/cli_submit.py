@@ -89,8 +89,8 @@ def _copy_words(entry: Entry) -> str:
     of = f"{first}{f' (and of {len(others):,} more)' * bool(others)}"
     return (
         f"copy: all {entry.copied[0].telling:,} ranks that tell systems apart are those of {of}, another model\n"
-        "  If it is that model: name it so in system.name and system.stages, and submit again. If it is not: say in notes why the two agree. The review"
-        " of a pull request tells this, the log keeps it (flagged), and a maintainer decides; so no steps are given."
+        "  If it is that model: name it so in system.name, system.stages and system.signature, and submit again. If it is not: say in notes why the two agree."
+        " The review of a pull request tells this, the log keeps it (flagged), and a maintainer decides; so no steps are given."
     )
 
 

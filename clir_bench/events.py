@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +23,7 @@ LOG = "events.jsonl"
 Happening = Literal["accepted", "superseded", "reproduced", "flagged", "withdrawn"]
 _FIRST = "0" * 64
 _LONGEST = 10_000  # bytes of a line
+_MOMENT, _CLOCKS = "%Y-%m-%dT%H:%M:%SZ", timedelta(days=1)
 
 
 class Event(Strict):
@@ -103,7 +104,12 @@ def append_event(log: Path, event: Happening, path: str, sha256: str, *, trust: 
 
 
 def content_problems(events: tuple[Event, ...], folder: Path) -> Iterator[str]:
-    """Accepted submissions below ``folder`` that are not there any more, or not as they were; a withdrawn one may be gone."""
+    """What the events of a log that is a chain say that cannot be.
+
+    Accepted submissions below ``folder`` that are not there any more, or not as they were; a withdrawn one may be gone. Events out of their order, in the
+    future, or of a content that no file ever had.
+    """
+    yield from _disorder(events)
     withdrawn = {event.path for event in events if event.event == "withdrawn"}
     accepted = {event.path: event.sha256 for event in events if event.event == "accepted" and event.path not in withdrawn}
     for path, sha256 in accepted.items():
@@ -114,6 +120,25 @@ def content_problems(events: tuple[Event, ...], folder: Path) -> Iterator[str]:
             continue
         if found != sha256:
             yield changed(path, sha256, found)
+
+
+def _disorder(events: tuple[Event, ...]) -> Iterator[str]:
+    """Events a day before one above them or later than tomorrow (clocks differ), and of another content than was accepted at their path before them."""
+    newest, latest = "", (datetime.now(UTC) + _CLOCKS).strftime(_MOMENT)
+    accepted: dict[str, str] = {}
+    for number, event in enumerate(events, 1):
+        where = f"line {number}: {event.event} {event.path}"
+        if newest and datetime.strptime(event.date, _MOMENT) + _CLOCKS < datetime.strptime(newest, _MOMENT):
+            yield f"{where} on {event.date}, but a line above is of {newest}: a log is only appended to. Take the log from the main branch."
+        if event.date > latest:
+            yield f"{where} on {event.date}, but that is later than tomorrow. Set the clock of the machine, and take the log from the main branch."
+        newest = max(newest, event.date)
+        if event.event == "accepted":
+            accepted[event.path] = event.sha256
+        elif event.path in accepted and accepted[event.path] != event.sha256:
+            yield f"{where} with {event.sha256[:19]}..., but it was accepted as {accepted[event.path][:19]}...: it is of another file"
+        elif event.event == "reproduced" and event.path not in accepted:
+            yield f"{where}, but nothing above says that it was accepted: lines are missing. Take the log from the main branch."
 
 
 def gone(path: str, folder: Path) -> str:
@@ -139,7 +164,7 @@ def _parse_line(line: bytes) -> tuple[Event | None, list[str]]:
 
 
 def _record(event: Happening, path: str, sha256: str, trust: Trust | None, by: str, note: str | None, previous: str) -> Event:
-    date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    date = datetime.now(UTC).strftime(_MOMENT)
     try:
         return Event(date=date, event=event, path=path, sha256=sha256, trust=trust, by=by, note=note, previous=previous)
     except ValidationError as error:

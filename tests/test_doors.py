@@ -15,6 +15,7 @@ from mteb.abstasks import AbsTaskRetrieval
 
 import clir_bench
 from clir_bench.assemble import Runtime, build
+from clir_bench.checking import submission_problems
 from clir_bench.cli import main
 from clir_bench.collection import Collection, Pair
 from clir_bench.evaluate import Evaluation, evaluate
@@ -204,6 +205,15 @@ def test_import_turns_round_a_task_that_lists_the_document_language_first(tmp_pa
     assert submission.pairs[0].measures["R@10"].n == 900
     assert submission.pairs[0].measures["R@10"].mean == pytest.approx(0.6)
     assert assess(submission).trust == "claimed"
+
+
+@pytest.mark.parametrize(("revision", "kept"), [("abc", "abc"), ("main", "unknown"), (None, "unknown")])
+def test_what_is_imported_holds_by_the_rules_of_submissions(tmp_path: Path, revision: str | None, kept: str) -> None:
+    path, meta = belebele(tmp_path), tmp_path / "model_meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"revision": revision}))
+    submission = mteb_results.read_result(path, meta)
+    assert submission.system.stages[0].model.revision == kept
+    assert submission_problems(submission) == []
 
 
 def test_import_refuses_a_task_of_unknown_direction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

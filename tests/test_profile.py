@@ -234,7 +234,8 @@ def test_a_file_is_judged_where_it_is_dropped(app: AppTest, folder: Path, tmp_pa
     page = app.switch_page("views/submit.py").run()
     assert not page.exception
     good = json.loads(to_json(read_submission(folder / "clir-bench__bm25" / "multilingual" / "sample-v1.json")))
-    good["system"] |= {"variant": "mine", "signature": "mine"}
+    mine = good["system"]["signature"].replace("k1=1.5", "k1=9")
+    good["system"] |= {"variant": "mine", "signature": mine, "stages": [good["system"]["stages"][0] | {"k1": 9.0}]}
     page.file_uploader(key="file").upload("mine.json", json.dumps(good).encode(), "application/json").run()
     assert not page.exception
     assert "submissions/clir-bench__bm25/mine/sample-v1.json" in html_of(page)

@@ -24,7 +24,7 @@ from clir_bench.cli import main
 from clir_bench.collection import Collection
 from clir_bench.copies import Other, find_copies, models_of
 from clir_bench.errors import SubmissionError
-from clir_bench.evaluate import Evaluation, evaluate
+from clir_bench.evaluate import Evaluation, evaluate, signature
 from clir_bench.events import LOG, read_events, sha256_of
 from clir_bench.measures import NOT_FOUND, GoldRanks, parse_measure, stats
 from clir_bench.pull_request import as_markdown, review
@@ -65,6 +65,12 @@ def edited(submission: Submission, *edits: Callable[[dict[str, Any]], object]) -
     return parse_submission(json.dumps(content), "edited.json")
 
 
+def signed(submission: Submission) -> Submission:
+    """The same with the signature that its chain gives."""
+    system = submission.system
+    return submission.model_copy(update={"system": system.model_copy(update={"signature": signature(system.stages)})})
+
+
 def with_ranks(submission: Submission, rank: np.ndarray[Any, Any]) -> Submission:
     """The same submission had its ranks been these, all numbers with them; own-language numbers and profiles left out."""
     full = submission.ranks().with_rank(np.where(rank >= 255, NOT_FOUND, rank).astype(np.int32))
@@ -80,7 +86,7 @@ def named(submission: Submission, name: str, revision: str = "1") -> Submission:
     """The same as another model's."""
 
     def rename(content: dict[str, Any]) -> None:
-        content["system"].update(name=name, signature=f"{name}@{revision}")
+        content["system"].update(name=name, signature=f"{name}@{revision} (tests)")
         content["system"]["stages"] = [{"kind": "external", "model": {"name": name, "revision": revision}, "source": "tests"}]
 
     return edited(submission, rename)
@@ -596,7 +602,7 @@ def test_another_collection_than_the_boards_is_refused(folder: Path, bm25: Submi
     """Of a task that is defined nowhere, where only the board knows the collection."""
 
     def own(fingerprint: str) -> Callable[[dict[str, Any]], object]:
-        return lambda c: (c["task"].update(name="mine", fingerprint=fingerprint), c["system"].update(signature=fingerprint))
+        return lambda c: c["task"].update(name="mine", fingerprint=fingerprint)
 
     write_submission(edited(bm25, own("sha256:" + "a" * 64)), folder / BM25.replace("sample", "mine"))
     write_submission(named(edited(bm25, own("sha256:" + "b" * 64)), "a/b"), tmp_path / "x.json")
@@ -637,9 +643,62 @@ def reranked(content: dict[str, Any]) -> None:
     ],
 )
 def test_what_contradicts_itself_is_refused_by_check_and_read_all_the_same(bm25: Submission, edits, message: str | None) -> None:  # type: ignore[no-untyped-def]
-    problems = submission_problems(edited(bm25, *edits))
+    problems = submission_problems(signed(edited(bm25, *edits)))
     assert len(problems) == (message is not None), problems
     assert message is None or re.search(message, problems[0])
+
+
+def external(**facts: object) -> dict[str, Any]:
+    return EXTERNAL | {"model": {"name": "o/m", "revision": "1"} | facts}
+
+
+@pytest.mark.parametrize("revision", ["main", "Master", "HEAD", "latest", "refs/heads/x", "refs/pr/1", "origin/main", " main "])
+def test_a_revision_is_no_branch(bm25: Submission, revision: str) -> None:
+    problems = submission_problems(signed(edited(bm25, lambda c: c["system"].update(stages=[external(revision=revision)]))))
+    assert problems == [
+        f"system.stages[0].model.revision: {revision!r} is a branch, where another model may stand tomorrow. Name its commit: evaluate --revision COMMIT."
+    ]
+
+
+@pytest.mark.parametrize(
+    "revision", ["1", "unknown", "0" * 40, "sha256:" + "0" * 64, "by language", "answers-12ab", "no_revision_available", "mainly", "main+probe-1"]
+)
+def test_what_stands_for_a_commit_where_there_is_none_is_a_revision(bm25: Submission, revision: str) -> None:
+    assert submission_problems(signed(edited(bm25, lambda c: c["system"].update(stages=[external(revision=revision)])))) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "weights", "possible"),
+    [
+        (22_713_216, 90_868_376, True),  # float32
+        (8_000_000_000, 1_000_000_000, True),  # one bit
+        (8_000_000_000, 64_000_000_000, True),  # float64
+        (100_000_000, 10 * 400_000_000, True),  # a training folder with ten checkpoints
+        (12_345, 70_000, True),  # headers and names of a small one
+        (12_345, None, True),
+        (22_713_216, 90_868, False),  # kilobytes
+        (22, 90_868_376, False),  # millions
+        (8_000_000_000, 700_000_000, False),
+        (22_713_216, 2 * 10**9, False),
+    ],
+)
+def test_weights_have_a_size_that_parameters_can_have(bm25: Submission, parameters: int, weights: int | None, possible: bool) -> None:
+    stages = [external(parameters=parameters, weights_bytes=weights)]
+    problems = submission_problems(signed(edited(bm25, lambda c: c["system"].update(stages=stages))))
+    assert bool(problems) != possible
+    assert possible or (f"weights_bytes: {weights:,}" in problems[0] and f"parameters: {parameters:,}" in problems[0])
+
+
+def test_a_signature_is_what_the_chain_gives(bm25: Submission) -> None:
+    """What tells duplicates is not a matter of taste."""
+    assert submission_problems(signed(bm25)) == [] and signed(bm25) == bm25
+    said = submission_problems(edited(bm25, lambda c: c["system"]["stages"][0].update(k1=1.2)))
+    assert said == [
+        "system.signature: 'rank_bm25.BM25Okapi k1=1.5 b=0.75 epsilon=0.25' stands where the chain gives 'rank_bm25.BM25Okapi k1=1.2 b=0.75 epsilon=0.25'"
+        " (system.stages). Leave both as evaluate writes them."
+    ]
+    longer = edited(bm25, lambda c: c["system"].update(signature=c["system"]["signature"] + " | mine"))
+    assert "system.signature: 'mine' stands where the chain gives ''" in submission_problems(longer)[0]
 
 
 def test_a_comment_links_to_nothing_and_calls_nobody(checkouts: tuple[Path, Path]) -> None:

@@ -50,7 +50,7 @@ SECTIONS = (
     )),
     Section("Trained on the data", (
         ("clean", "What the models were trained on is disclosed, and nothing of it is in the task."),
-        ("undisclosed", "What a model was trained on, or what the task is made of, is not known. It never counts as clean."),
+        ("undisclosed", "What a model was trained on, what a data set that it names holds, or what the task is made of, is not known. It never counts as clean."),
         ("source seen", "Only what the task was made from was seen, as MS MARCO's train split for mMARCO."),
         ("train split seen", "The data set itself, but not the queries that are evaluated."),
         ("test seen", "Those, too."),

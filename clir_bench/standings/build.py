@@ -43,7 +43,19 @@ FOLDER = "CLIR_BENCH_SUBMISSIONS"
 """The environment variable that names the folder of submissions to a server."""
 PROBLEMS = "problems.json"
 """In an index: what is wrong with which files."""
-_READ_BY = ("contamination", "events", "layout", "licences", "measures", "models", "records", "significance", "submission", "trust")  # what decides a row
+_READ_BY = (
+    "contamination",
+    "events",
+    "layout",
+    "licences",
+    "measures",
+    "models",
+    "records",
+    "significance",
+    "submission",
+    "training_data",
+    "trust",
+)  # what decides a row
 _POOL = 48  # files from which a second process pays
 
 
