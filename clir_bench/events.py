@@ -20,7 +20,10 @@ from clir_bench.trust import Trust
 
 LOG = "events.jsonl"
 """The log's name below a folder of submissions."""
-Happening = Literal["accepted", "superseded", "reproduced", "flagged", "withdrawn"]
+Happening = Literal["accepted", "superseded", "reproduced", "flagged", "copied", "cleared", "withdrawn"]
+"""``flagged``: suspiciously like another; ``copied``: flagged as a copy of it; ``cleared``: of all flags before."""
+Decision = Literal["flagged", "copied", "cleared", "withdrawn"]
+"""What a maintainer decides of a submission that is there."""
 _FIRST = "0" * 64
 _LONGEST = 10_000  # bytes of a line
 _MOMENT, _CLOCKS = "%Y-%m-%dT%H:%M:%SZ", timedelta(days=1)
@@ -56,6 +59,24 @@ def read_events(log: Path) -> tuple[Event, ...]:
     if problems:
         raise SubmissionError.of(str(log), problems)
     return events
+
+
+def sound_events(folder: Path) -> tuple[tuple[Event, ...], list[str]]:
+    """The events of the log of a folder of submissions, and what is wrong with it.
+
+    Of a log that does not hold, those before its first fault still count: nobody is forgiven by breaking it.
+    """
+    try:
+        content = (folder / LOG).read_bytes()
+    except OSError:
+        return (), []
+    events, problems = parse_events(content)
+    while problems and content:
+        content = content[: content.rstrip(b"\n").rfind(b"\n") + 1]
+        events, left = parse_events(content)
+        if not left:
+            break
+    return events, [f"{LOG}: {problem}" for problem in problems]
 
 
 def parse_events(content: bytes) -> tuple[tuple[Event, ...], list[str]]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from clir_bench.events import Event
 
 Trust = Literal["claimed", "consistent", "recomputed", "reproduced"]
+FLAGS = {"copied": "flagged as a copy", "flagged": "flagged"}
+"""The events that put a flag on a submission, gravest first, in words."""
 _NAMED = 3  # problems told in full: a table's cell must hold them
 _EXACT = 1e-9
 _MOST_DECIMALS = 8
@@ -36,6 +38,19 @@ class Assessment(NamedTuple):
 
     trust: Trust
     reasons: tuple[str, ...]
+
+
+class State(NamedTuple):
+    """What a file supports and what the log adds: its level and why.
+
+    ``flags`` are the notes of those in force, gravest first; ``copied``: one of them says that it is a copy. ``withdrawn`` says why, None where it was not.
+    """
+
+    trust: Trust
+    reasons: tuple[str, ...]
+    flags: tuple[str, ...]
+    copied: bool
+    withdrawn: str | None
 
 
 def assess(submission: Submission) -> Assessment:
@@ -75,14 +90,27 @@ def _stated(submission: Submission) -> Iterator[str]:
         yield f"{words} are stated, not recomputed" + (": of profiles only impossible ones are found" if submission.bias else "")
 
 
-def trust_of(sha256: str, assessment: Assessment, events: Sequence[Event]) -> Assessment:
-    """The assessment of the file with that hash and what the event log adds: reproduced by an audit, unless it was flagged later."""
-    last = next((e for e in reversed(events) if e.sha256 == sha256 and e.event in ("reproduced", "flagged")), None)
-    if last is None:
-        return assessment
-    said = f"{last.event} on {last.date[:10]} by {last.by}" + (f": {last.note}" if last.note else "")
-    level = "reproduced" if last.event == "reproduced" and assessment.trust == "recomputed" else assessment.trust
-    return Assessment(level, (*assessment.reasons, said))
+def state_of(sha256: str, assessment: Assessment, events: Iterable[Event]) -> State:
+    """The state of the file with that hash, which by itself supports the assessment, after these events, oldest first.
+
+    A flag is in force until the file is cleared, whatever else happens; reproduced is what an audit found so and no flag puts in doubt.
+    """
+    mine = [event for event in events if event.sha256 == sha256]
+    cleared = max((i for i, event in enumerate(mine) if event.event == "cleared"), default=-1)
+    flags = [event for kind in FLAGS for event in mine[cleared + 1 :] if event.event == kind]
+    audited = assessment.trust == "recomputed" and not flags and any(event.event == "reproduced" for event in mine)
+    told = (_told(event) for event in mine if event.event in ("reproduced", "cleared", *FLAGS))
+    return State(
+        "reproduced" if audited else assessment.trust,
+        (*assessment.reasons, *told),
+        tuple(dict.fromkeys(event.note or f"by {event.by}, who gave no reason" for event in flags)),
+        any(event.event == "copied" for event in flags),
+        next((event.note or f"by {event.by}" for event in mine if event.event == "withdrawn"), None),
+    )
+
+
+def _told(event: Event) -> str:
+    return f"{FLAGS.get(event.event, event.event)} on {event.date[:10]} by {event.by}" + (f": {event.note}" if event.note else "")
 
 
 def grim(mean: npt.ArrayLike, n: npt.ArrayLike, decimals: int | None) -> npt.NDArray[np.bool_]:

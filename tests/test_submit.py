@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from clir_bench.collection import Collection
 from clir_bench.copies import Other, find_copies, models_of
 from clir_bench.errors import SubmissionError
 from clir_bench.evaluate import Evaluation, evaluate, signature
-from clir_bench.events import LOG, read_events, sha256_of
+from clir_bench.events import LOG, Decision, read_events, sha256_of
 from clir_bench.measures import NOT_FOUND, GoldRanks, parse_measure, stats
 from clir_bench.pull_request import as_markdown, review
 from clir_bench.submission import Submission, pack_ranks, parse_submission, path_of, read_submission, stat_record, to_json, write_submission
@@ -286,11 +286,12 @@ def test_ranks_under_another_name_are_told_and_recorded(folder: Path, bm25: Subm
     assert submit(folder, tmp_path / "x.json", "--record", "--by", "Ada") == 0
     said = capsys.readouterr().out
     assert re.match(rf"copy: all [\d,]+ ranks that tell systems apart are those of {re.escape(BM25)}, another model\n", said)
-    assert said.count("copy") == 1
+    assert "over 64 pairs; no rank: it is a copy" in said
+    assert said.count("copy") == 2  # told once, and why it has no rank
     assert "git push" not in said  # what another model answered is not pushed on
     assert "a maintainer decides" in said
     events = read_events(folder / LOG)
-    assert [event.event for event in events] == ["accepted", "flagged"]
+    assert [event.event for event in events] == ["accepted", "copied"]
     assert BM25 in str(events[1].note)
 
 
@@ -544,9 +545,109 @@ def test_new_files_of_one_pull_request_are_compared_with_each_other(checkouts: t
     found = review(base, head)
     assert found.problems == ()
     assert [[(like.kind, like.path) for like in entry.likenesses] for entry in found.entries] == [[], [("copy", "one__model/native-1/sample-v1.json")]]
-    assert "copy           100.0% of the" in as_markdown(found)
+    said = as_markdown(found)
+    assert "copy           100.0% of the" in said
+    assert said.startswith("## Submissions\n\n1 decision, 2 new submissions, 0 problems.\n\n### For a maintainer\n")
+    assert "two__model/native-1/sample-v1.json: copy: 100.0% of the" in said.split("```")[1]
+    assert "no rank: it is a copy" in said
+    assert main(["review", str(base), str(head)]) == 0  # a maintainer decides, not the check
     add(head, edited(named(hashed.submission, "one/model"), lambda c: c["system"].update(variant="again")))
     assert any("one__model/again/sample-v1.json is the same system on the same pairs" in problem for problem in review(base, head).problems)
+
+
+def test_what_a_maintainer_decides_stands_first_copies_before_all_else(checkouts: tuple[Path, Path], hashed: Evaluation, bm25: Submission) -> None:
+    """A correction of what is flagged, a claim, equal ranks at another revision, a near copy, a copy."""
+    base, head = checkouts
+    add(base, named(hashed.submission, "an/original"))
+    assert decide(base / "submissions", "flagged", BM25, "trained on the queries") == 0
+    (base / "submissions" / f".{LOG}.lock").unlink(missing_ok=True)
+    shutil.copytree(base, head, dirs_exist_ok=True)
+    replaces = sha256_of((base / "submissions" / BM25).read_bytes())
+    rank = np.minimum(hashed.submission.ranks().rank, 255)
+    rank[:600] = np.random.default_rng(7).permutation(rank[:600])
+    add(head, edited(bm25, lambda c: c.update(correction={"replaces": replaces, "reason": "bugfix"})))
+    add(head, edited(named(hashed.submission, "an/original", "2"), lambda c: c["system"].update(variant="later")))
+    add(head, edited(named(hashed.submission, "a/claim"), lambda c: c.update(gold_ranks=None), lambda c: c["task"].update(fingerprint=None)))
+    add(head, named(with_ranks(hashed.submission, rank), "near/copy"))
+    add(head, named(hashed.submission, "the/copy"))
+    found = review(base, head)
+    assert (found.problems, len(found.entries)) == ((), 5)
+    told = [(note.split("__")[0], note.split(": ", 1)[1]) for note in found.notes]
+    assert [name for name, _ in told] == ["the"] * 3 + ["a", "an", "clir-bench"] + ["near"] * 2
+    assert [words.split(":")[0] for _, words in told[:3]] == ["copy", "copy", "flagged"]
+    said = dict(told)
+    assert said["a"].startswith("claimed: it carries no gold ranks")
+    assert said["an"].startswith("relative: 100.0%")
+    assert said["clir-bench"] == f"it corrects {BM25}, which is flagged, and would stand in its place without a flag: trained on the queries"
+    assert said["near"].startswith("flagged: ")
+    assert as_markdown(found).startswith("## Submissions\n\n8 decisions, 5 new submissions, 0 problems.\n\n### For a maintainer\n\n```")
+
+
+def decide(folder: Path, decision: str, path: str, note: str = "because", *options: str) -> int:
+    return main(["record", decision, str(folder / path), "--submissions", str(folder), "--by", "Cy", "--note", note, *options])
+
+
+def test_a_decision_is_a_line_of_the_log_and_says_what_the_board_shows(
+    folder: Path, bm25: Submission, hashed: Evaluation, mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(LAYOUT.parent, folder / "layouts")
+    write_submission(rerun(hashed.submission), tmp_path / "rerun.json")
+    for file in (folder / BM25, mine):
+        assert submit(folder, file, "--record", "--by", "Ada") == 0
+    before = (folder / LOG).read_bytes()
+    audited = ["audit", str(folder / MINE), str(tmp_path / "rerun.json"), "--submissions", str(folder), "--record", "--by", "Bo"]
+    told, steps = dict[int, str](), ("flagged", "copied", "audit", "cleared", "withdrawn")
+    for i, step in enumerate(steps):
+        capsys.readouterr()
+        assert (main(audited) if step == "audit" else decide(folder, step, MINE, f"note {i}")) == 0
+        told[i] = capsys.readouterr().out
+        assert (folder / LOG).read_bytes().startswith(before)
+    events = read_events(folder / LOG)[2:]
+    assert [(e.event, e.path, e.trust) for e in events] == [
+        ("flagged", MINE, "recomputed"), ("copied", MINE, "recomputed"), ("reproduced", MINE, "recomputed"), ("cleared", MINE, "reproduced"), ("withdrawn", MINE, None),
+    ]  # fmt: skip
+    where = re.search(r"on the board: tests/hashing/native-1 on (.*?): ", told[0])
+    assert where is not None
+    shown = where[0]
+    assert told[0] == f"flagged: {MINE}, recorded in {folder / LOG}\n{shown}recomputed, flagged; tier 2, rank 2\n"
+    assert f"{shown}recomputed, flagged as a copy; no rank: flagged as a copy: note 1; note 0\n" in told[1]
+    assert "but flagged, and recomputed only until it is cleared: note 1; note 0" in told[2]
+    assert f"{shown}reproduced; tier 2, rank 2\n" in told[3]
+    assert told[4].endswith("on the board: withdrawn: note 4\n")
+    assert [problem for _, problem in check_files(find_files([str(folder)])) if problem] == []
+
+
+def test_a_decision_that_makes_no_sense_writes_nothing(folder: Path, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(folder, mine) == 0
+    assert submit(folder, folder / BM25, "--record", "--by", "Ada") == 0
+
+    def refused(decision: str, path: str, note: str = "because") -> str:
+        before = tree(folder)
+        capsys.readouterr()
+        assert decide(folder, decision, path, note) == 2
+        assert tree(folder) == before
+        return capsys.readouterr().err
+
+    assert "has no flag that is in force: there is nothing to clear. Its level is recomputed." in refused("cleared", BM25)
+    assert f"{MINE} was not accepted yet. clir-bench submit {folder / MINE} --record --by NAME" in refused("flagged", MINE)
+    assert "no such file. Name a submission in its place." in refused("withdrawn", "nobody/v/sample-v1.json")
+    assert f"{mine} is not below {folder}" in refused("withdrawn", f"../{mine.name}").replace("submissions/../", "")
+    assert decide(folder, "flagged", BM25, "because") == 0
+    assert "is flagged with this note already: because" in refused("flagged", BM25)
+    assert decide(folder, "withdrawn", BM25, "asked for") == 0
+    for decision in ("withdrawn", "flagged", "copied", "cleared"):
+        assert f"{BM25} was withdrawn before (asked for)" in refused(decision, BM25)
+    content = (folder / BM25).read_bytes()
+    (folder / BM25).write_bytes(content + b"\n")
+    assert "Put the old file back" in refused("cleared", BM25)
+    (folder / BM25).unlink()
+    assert "no such file. Put it back: git checkout main -- submissions/" in refused("withdrawn", BM25)
+
+
+def test_the_decisions_of_the_command_are_those_of_the_log() -> None:
+    from clir_bench.cli_submit import _DECISIONS
+
+    assert get_args(Decision) == _DECISIONS
 
 
 def test_a_correction_says_what_it_replaces(checkouts: tuple[Path, Path], bm25: Submission) -> None:

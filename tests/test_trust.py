@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from clir_bench.checking import check_files, find_files
 from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
 from clir_bench.evaluate import Evaluation
-from clir_bench.events import LOG, append_event, parse_events, read_events
+from clir_bench.events import LOG, Happening, append_event, parse_events, read_events
 from clir_bench.measures import GoldRanks, parse_measure, stats
 from clir_bench.records import PairRecord
 from clir_bench.submission import Submission, parse_submission, path_of, read_submission, to_json, write_submission
-from clir_bench.trust import Assessment, _Tests, assess, grim, grim_decides, trust_of
+from clir_bench.trust import Assessment, State, _Tests, assess, grim, grim_decides, state_of
 
 SHA = "sha256:" + "a" * 64
 Edit = Callable[[dict[str, Any]], object]
@@ -428,19 +429,46 @@ def test_a_line_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert (tmp_path / LOG).read_bytes() == before
 
 
+def state(log: Path, assessment: Assessment, sha256: str = SHA) -> State:
+    return state_of(sha256, assessment, read_events(log))
+
+
 def test_reproduced_comes_from_the_log_alone(hashed: Evaluation, tmp_path: Path) -> None:
     log, found = tmp_path / LOG, assess(hashed.submission)
     accepted(log)
-    assert trust_of(SHA, found, read_events(log)) == found
+    assert state(log, found) == (*found, (), False, None)
     append_event(log, "reproduced", "a__b/v/sample-v1.json", SHA, trust="reproduced", by="Bo")
-    level = trust_of(SHA, found, read_events(log))
-    assert level.trust == "reproduced"
-    assert level.reasons[-1].endswith("by Bo")
-    assert trust_of("sha256:" + "b" * 64, found, read_events(log)) == found
-    assert trust_of(SHA, Assessment("claimed", ()), read_events(log)).trust == "claimed"  # an audit of what does not hold is none
+    assert state(log, found).trust == "reproduced"
+    assert state(log, found).reasons[-1].endswith("by Bo")
+    assert state(log, found, "sha256:" + "b" * 64) == (*found, (), False, None)
+    assert state(log, Assessment("claimed", ())).trust == "claimed"  # an audit of what does not hold is none
     append_event(log, "flagged", "a__b/v/sample-v1.json", SHA, trust="recomputed", by="Cy", note="copied")
-    assert trust_of(SHA, found, read_events(log)).trust == "recomputed"
-    assert "flagged on" in trust_of(SHA, found, read_events(log)).reasons[-1]
+    assert state(log, found).trust == "recomputed"
+    assert "flagged on" in state(log, found).reasons[-1]
+
+
+@pytest.mark.parametrize("happened", sorted({*permutations(("reproduced", "flagged", "copied", "cleared"))}))
+def test_a_flag_is_in_force_until_it_is_cleared_whatever_else_happens(tmp_path: Path, happened: tuple[Happening, ...]) -> None:
+    """Against a plain walk through the events: only ``cleared`` takes a flag away, and reproduced counts while there is none."""
+    log, flags, audited = tmp_path / LOG, dict[str, str](), False
+    for event in ("accepted", *happened):
+        append_event(log, event, "a__b/v/sample-v1.json", SHA, trust=None, by="Bo", note=f"it was {event}")
+        audited |= event == "reproduced"
+        if event in ("flagged", "copied"):
+            flags[event] = f"it was {event}"
+        elif event == "cleared":
+            flags.clear()
+        found = state(log, Assessment("recomputed", ()))
+        assert found.flags == tuple(flags[kind] for kind in ("copied", "flagged") if kind in flags)
+        assert found.copied == ("copied" in flags)
+        assert found.trust == ("reproduced" if audited and not flags else "recomputed")
+    assert len(found.reasons) == 4  # nothing is forgotten
+
+
+def test_all_notes_of_flags_are_kept(tmp_path: Path) -> None:
+    for event, note in (("flagged", "78.4 %"), ("copied", "100 %"), ("flagged", None), ("flagged", "78.4 %")):
+        append_event(tmp_path / LOG, event, "a__b/v/sample-v1.json", SHA, trust=None, by="Bo", note=note)  # type: ignore[arg-type]
+    assert state(tmp_path / LOG, Assessment("recomputed", ())).flags == ("100 %", "78.4 %", "by Bo, who gave no reason")
 
 
 @pytest.fixture

@@ -273,5 +273,7 @@ def test_a_score_has_one_interval_on_the_board_and_in_a_comparison(index: Index)
         board, found = standing(index, selection), contest(index, selection, lines(index, PLAIN, TWIN))
         for i, line in enumerate(found.lines):
             row = board.lines.tolist().index(line)
-            assert (found.scopes[0].low[i], found.scopes[0].high[i]) == pytest.approx((board.low[row], board.high[row]), abs=0.006 if len(queries) > 1 else 1e-12)
+            assert (found.scopes[0].low[i], found.scopes[0].high[i]) == pytest.approx(
+                (board.low[row], board.high[row]), abs=0.006 if len(queries) > 1 else 1e-12
+            )
             assert board.low[row] < board.high[row]

@@ -93,7 +93,7 @@ def land(submission: Submission, index: Index | None) -> Landing:
     e, system = index.entries, Line(submission.system.name, submission.system.variant)
     others = [at for at, entry in enumerate(board.entries) if Line(e["name"].to_numpy()[entry], e["variant"].to_numpy()[entry]) != system]
     scores = board.means(measure).mean(1)
-    ranked = [at for at in others if np.isfinite(scores[at]) and board.rank_row[at] >= 0]
+    ranked = [at for at in others if np.isfinite(scores[at]) and board.rank_row[at] >= 0 and not board.copied[at]]
     beside = [Neighbour(str(e["path"].to_numpy()[board.entries[at]]), float(scores[at])) for at in ranked]
     mine, why = _placed(submission, board)
     why = why or ("" if submission.complete else "a mean over some pairs does not stand among means over all")

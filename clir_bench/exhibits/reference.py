@@ -46,7 +46,9 @@ SECTIONS = (
         ("claimed", "The form holds, nothing more can be said. Publications' numbers are claimed."),
         ("consistent", "No gold ranks, but every stated number is possible: k/n for the stated n, recalls that grow with k, bounds of the other measures."),
         ("recomputed", "Every number follows exactly from the gold ranks, one byte for each relevant document of each query."),
-        ("reproduced", "A second, independent run agreed on a sample. Recorded in the event log by a maintainer."),
+        ("reproduced", "A second, independent run agreed on a sample. Recorded in the event log by a maintainer; not while a flag is in force."),
+        ("flagged", "Suspiciously like another model, or doubted by a maintainer for a reason that is told. It keeps its rank. In force until a maintainer clears it."),
+        ("flagged as a copy", "Its ranks are those of another model. It has no rank and no tier, is best nowhere, and is never recommended until a maintainer clears it."),
     )),
     Section("Trained on the data", (
         ("clean", "What the models were trained on is disclosed, and nothing of it is in the task."),

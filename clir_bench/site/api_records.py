@@ -16,6 +16,7 @@ from clir_bench import languages, significance
 from clir_bench.collection import Pair
 from clir_bench.compare import as_record, compare
 from clir_bench.errors import SubmissionError
+from clir_bench.exhibits.board_table import flags_of, why_unranked
 from clir_bench.layout import find_layout
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Board, Index
@@ -27,9 +28,10 @@ Record = dict[str, object]
 _FACTS = ("parameters", "weights_bytes", "licence", "licence_class", "embedding_dim", "dtype")
 _OF_SUBMISSION = (
     "path", "sha256", "board", "track", "depth", "fingerprint", "complete", "evaluated", "injected", "trust", "contamination", "contamination_reason",
-    "replaces", "correction", "superseded_by", "withdrawn", "flag", "misfit", "current", *_FACTS, "started", "seconds", "hardware", "python", "clir_bench",
+    "replaces", "correction", "superseded_by", "withdrawn", "flags", "copied", "misfit", "current", *_FACTS, "started", "seconds", "hardware", "python", "clir_bench",
     "git_commit", "submitter",
 )  # fmt: skip
+_TRUST = ("trust", "flags", "copied")
 _COUNTS = ("parameters", "weights_bytes", "embedding_dim", "depth", "evaluated", "injected")  # whole numbers, though NaN among them makes floats
 _TEXTS = ("signature", "command", "citation", "notes", "reasons")
 
@@ -97,6 +99,7 @@ def placed(index: Index, found: Standing, row: int) -> Record:
         "address": _address(index, line),
         "tier": int(found.tier[row]) or None,
         "rank": [int(found.rank_low[row]), int(found.rank_high[row])] if found.tier[row] else None,
+        "why_unranked": None if found.tier[row] else why_unranked(index, found, row),
         "score": number(found.score[row]),
         "interval": interval(found.low[row], found.high[row]),
         "n": found.queries if whole else None,
@@ -109,6 +112,8 @@ def placed(index: Index, found: Standing, row: int) -> Record:
         **{column: _cell(index, newest, column) for column in _FACTS},
         "ms_per_query": ms,
         "hardware": hardware,
+        "flags": list(flags_of(index, mine)),
+        "copied": bool(found.copied[row]),
         "submissions": {each.key: _state(index, int(entry)) for each, entry in zip(found.boards, entries, strict=True) if entry >= 0},
     }
 
@@ -129,7 +134,7 @@ def of_pair(index: Index, found: Board, pair: Pair, measure: str) -> list[Record
             "mean": number(total[row] / n),
             "interval": interval(low[row], high[row]),
             "own_language": number(own[row] / n),
-            "trust": str(index.entries.at[int(found.entries[row]), "trust"]),
+            **{column: _cell(index, int(found.entries[row]), column) for column in _TRUST},
         }
         for row in order
     ]
@@ -180,7 +185,7 @@ def _by_measure(found: Board, values: npt.NDArray[np.float64]) -> dict[str, floa
 
 
 def _state(index: Index, entry: int) -> Record:
-    return {column: _cell(index, entry, column) for column in ("trust", "contamination", "complete", "started")}
+    return {column: _cell(index, entry, column) for column in (*_TRUST, "contamination", "complete", "started")}
 
 
 def _address(index: Index, line: int) -> str:
@@ -191,6 +196,8 @@ def _address(index: Index, line: int) -> str:
 def _cell(index: Index, entry: int, column: str) -> object:
     """A cell of the table of submissions as JSON has it; missing is None."""
     value: object = index.entries.at[entry, column]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     if pd.isna(value):  # type: ignore[call-overload]
         return None
     return int(cast(float, value)) if column in _COUNTS else value.item() if isinstance(value, np.generic) else value

@@ -198,7 +198,7 @@ _MEANING = (
     ("Bias", "Own-language recall is what the system would find had the pool held only the language of the document; bias loss is that less what it finds.",
      "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference."),
     ("Trust", "claimed: as stated. consistent: the numbers are possible. recomputed: each follows from the gold ranks in the submission. reproduced: run again by others.",
-     "The check decides it, never the submitter."),
+     "The check decides it, never the submitter. flagged: suspiciously like another model, or doubted, until a maintainer clears it; flagged as a copy: without a rank, too."),
     ("Training data", "clean: nothing of the data set is disclosed as training data. undisclosed: not known, and never counted as clean.",
      "source seen: what the data set was made from. train split seen: its own training part. test seen: the evaluated queries."),
 )  # fmt: skip

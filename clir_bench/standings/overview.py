@@ -22,7 +22,7 @@ RESAMPLES = 1000
 
 
 class Evidence(NamedTuple):
-    """What the topics say of every system with ranks for all of a selection's pairs. ``lines`` int32 [systems]; ``p`` [systems, systems] of their differences."""
+    """What the topics say of every system with ranks for all of a selection's pairs that is no copy. ``lines`` int32 [systems]; ``p`` [systems, systems] of their differences."""
 
     lines: npt.NDArray[np.int32]
     scores: Floats
@@ -35,12 +35,12 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Standing:
-    """Arrays over the systems of a selection, [systems], in order: ranked ones by score, then those with a score but no ranks, then incomplete ones.
+    """Arrays over the systems of a selection, [systems], in order: ranked ones by score, then those with a score alone, then incomplete ones.
 
     ``entries`` int32 [systems, boards], -1 = none; ``board_scores`` [systems, boards] are macro means over the chosen pairs, NaN unless all are there;
     ``score`` is their mean, NaN unless all are there. ``cells`` of ``cells_of`` pairs are there. ``low``, ``high``: 95 %, topics resampled; ``tier``,
     ``rank_low``, ``rank_high``: 0 where not ranked. Over pairs of two languages alone: ``cross``, the score; ``own`` and ``loss``, own-language mean and
-    bias loss. ``why``: why nothing is ranked, "" if something is.
+    bias loss. ``copied``, bool: flagged as a copy on one of the boards, and so not ranked. ``why``: why nothing is ranked, "" if something is.
     """
 
     selection: Selection
@@ -65,6 +65,7 @@ class Standing:
     own: Floats
     loss: Floats
     lift: Floats
+    copied: npt.NDArray[np.bool_]
     why: str
 
     @property
@@ -134,12 +135,13 @@ def _standing(index: Index, selection: Selection) -> Standing:
             rank_low[at], rank_high[at] = rank_intervals(found.scores[mine], apart)
     worst, worst_pair = _worst(boards, pairs, means, size)
     own, loss = _bias_loss(boards, pairs, entries, selection.measure, size)
+    copied = ((entries >= 0) & index.entries["copied"].to_numpy(bool)[np.maximum(entries, 0)]).any(1) if boards else np.zeros(size, bool)
     order = np.lexsort((np.arange(size), -np.nan_to_num(score, nan=-1).round(9), tier == 0))  # equals by name, not by what rounding left
     return Standing(
         selection, boards, pairs, lines[order], entries[order], board_scores[order], score[order], cells[order], int(sum(m.sum() for m in pairs)),
         int(sum(board.shape.n[mask].sum() for board, mask in zip(boards, pairs, strict=True))), found.topics if isinstance(found, Evidence) else 0,
         low[order], high[order], tier[order], rank_low[order], rank_high[order], _cross(boards, pairs, means, size)[order], worst[order], tuple(worst_pair[i] for i in order), own[order], loss[order],
-        _lift(index, boards, pairs, entries)[order], found if isinstance(found, str) else "" if (tier > 0).any() else "no system has gold ranks for all of these pairs",
+        _lift(index, boards, pairs, entries)[order], copied[order], found if isinstance(found, str) else "" if (tier > 0).any() else _unranked(boards),
     )  # fmt: skip
 
 
@@ -153,17 +155,23 @@ def _evidence(index: Index, measure: str, boards: Sequence[Board], pairs: Sequen
         local = np.full(len(index.entries), -1, np.int32)
         local[board.entries] = np.arange(len(board.entries))
         at = local[np.maximum(entry, 0)]
-        whole = np.isfinite(board.sums[:, mask, board.measure(measure)]).all(1) & (board.rank_row >= 0)
+        whole = np.isfinite(board.sums[:, mask, board.measure(measure)]).all(1) & (board.rank_row >= 0) & ~board.copied
         complete &= (entry >= 0) & whole[at]
         rows.append(np.where(entry >= 0, board.rank_row[at], -1))
     lines = np.flatnonzero(complete).astype(np.int32)
     if not len(lines):
-        return "no system has gold ranks for all of these pairs"
+        return _unranked(boards)
     sums = join([_topic_sums(board, mask, row[lines], measure) for board, mask, row in zip(boards, pairs, rows, strict=True)])
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES)
     low, high = score_intervals(sums, resampled)
     p = pairwise_p(sums.sums, sums.unit).astype(np.float32)
     return Evidence(lines, sums.scores, low, high, p, resampled.astype(np.float32), sums.sums.shape[1])
+
+
+def _unranked(boards: Sequence[Board]) -> str:
+    """Why no system is ranked that could be."""
+    which = " that is not flagged as a copy" if any(board.copied.any() for board in boards) else ""
+    return f"no system{which} has gold ranks for all of these pairs"
 
 
 def _topic_sums(board: Board, mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int32], measure: str) -> TopicSums:
