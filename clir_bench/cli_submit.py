@@ -151,7 +151,9 @@ def _record(o: argparse.Namespace) -> int:
     if o.json:
         print(json.dumps({**event.model_dump(mode="json"), "shown": shown}, indent=1, ensure_ascii=False))
     else:
-        print(f"{event.event}: {event.path}, recorded in {folder / LOG}\non the board: {shown}")
+        if not o.quiet:
+            print(f"{event.event}: {event.path}, recorded in {folder / LOG}")
+        print(f"on the board: {shown}")
     return 0
 
 
