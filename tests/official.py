@@ -344,7 +344,7 @@ def _clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = Non
                     gold = number[d] + (article if (i + MULTI8.index(q)) % 3 else first + (i * 3 + 1) % lines)
                     others = [number[d] + first + (i * 5 + k) % 97 for k in range(1, 9)]
                     results = [[str(gold), 6 if i % 2 == 0 else 5]] + [[str(o), max(1, 5 - k // 2)] for k, o in enumerate(others) if o != gold]
-                    results += [[str(number[d] + first + 500 + k), 0] for k in range(20)]
+                    results += [[str(number[d] + first + 100 + k), 0] for k in range(4)]
                     if split == "train" and i % 12 == 5:
                         results[0][0] = str(number[d] + 3)  # an evaluated document
                     named = i if split == "train" and i % 12 == 3 else article  # a title that is evaluated, too
@@ -359,7 +359,7 @@ def _clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = Non
     for d in MULTI8:
         documents = []
         for first in offset.values():
-            for a in range(600):
+            for a in range(110):
                 if a % 10 == 9 and a < 100:
                     continue
                 text = "x" if a % 11 == 10 else f"{d} article {first + (a if a != 4 else 3)} {words(f'{d}{first + (a if a != 4 else 3)}', 25)}"
@@ -396,7 +396,7 @@ def mmarco_site(**how: Any) -> Site:
 
 
 @cache
-def _mmarco_site(lines: int = 3000, golds: int = 140, shuffle: int | None = None) -> Site:
+def _mmarco_site(lines: int = 1000, golds: int = 140, shuffle: int | None = None) -> Site:
     """Collections of ``lines`` passages in 14 languages, sorted by id; ``golds`` relevant ones, some with two queries, some queries with two passages."""
     site, rng = Site(), random.Random(5)
     passages = sorted(rng.sample(range(lines), golds + 120))
@@ -436,6 +436,6 @@ def _mmarco_site(lines: int = 3000, golds: int = 140, shuffle: int | None = None
 
 
 def small_mmarco(content: dict[str, Any]) -> None:
-    content["recipe"] |= {"lines": 3000, "train_per_pair": 5, "dev_per_pair": 2}
+    content["recipe"] |= {"lines": 1000, "train_per_pair": 5, "dev_per_pair": 2}
     content["recipe"].pop("ids_sha256")
     content["expect"] |= {"documents": 140, "queries": 1960, "judgements": 1960, "queries_per_pair": [10, 10]}
