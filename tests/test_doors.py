@@ -9,7 +9,7 @@ from pathlib import Path
 import mteb
 import numpy as np
 import pytest
-from conftest import small_collection
+from conftest import small_collection, ten_topics, write_folder
 from mteb.abstasks import AbsTaskRetrieval
 
 import clir_bench
@@ -29,6 +29,11 @@ from clir_bench.trust import assess
 
 PAIRS = [Pair("en", "de"), Pair("en", "en"), Pair("zh", "en"), Pair("fr", "zh")]
 KEYS = {"R@1": "recall_at_1", "R@10": "recall_at_10", "R@100": "recall_at_100", "nDCG@10": "ndcg_at_10", "nDCG@100": "ndcg_at_100", "RR@100": "mrr_at_100"}
+
+
+@pytest.fixture(scope="module")
+def tiny(sample: tuple[Task, Collection], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data") / "tiny", ten_topics(sample[1], letters=120))
 
 
 @pytest.fixture(scope="module")
