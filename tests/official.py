@@ -396,7 +396,7 @@ def mmarco_site(**how: Any) -> Site:
 
 
 @cache
-def _mmarco_site(lines: int = 1000, golds: int = 140, shuffle: int | None = None) -> Site:
+def _mmarco_site(lines: int = 3000, golds: int = 140, shuffle: int | None = None) -> Site:
     """Collections of ``lines`` passages in 14 languages, sorted by id; ``golds`` relevant ones, some with two queries, some queries with two passages."""
     site, rng = Site(), random.Random(5)
     passages = sorted(rng.sample(range(lines), golds + 120))
@@ -436,6 +436,6 @@ def _mmarco_site(lines: int = 1000, golds: int = 140, shuffle: int | None = None
 
 
 def small_mmarco(content: dict[str, Any]) -> None:
-    content["recipe"] |= {"lines": 1000, "train_per_pair": 5, "dev_per_pair": 2}
+    content["recipe"] |= {"lines": 3000, "train_per_pair": 5, "dev_per_pair": 2}
     content["recipe"].pop("ids_sha256")
     content["expect"] |= {"documents": 140, "queries": 1960, "judgements": 1960, "queries_per_pair": [10, 10]}
