@@ -75,7 +75,8 @@ show_ranked(found)
 if found.ranked > 1:
     best = order_rows(shell.index(), found).ranked[:CHARTED]
     st.header("The best, with their intervals", anchor=False)
-    shell.show_chart(*interval_chart(shell.index(), found, best), "intervals", chart_words(found, best))
+    chart, table = remembered(shell.index(), ("intervals", found.selection), lambda: interval_chart(shell.index(), found, best))
+    shell.show_chart(chart, table, "intervals", chart_words(found, best))
 if found.ranked:
     show_costs(found)
 show_published(published_table(shell.index(), found))
