@@ -145,10 +145,10 @@ def cost_table(index: Index, found: Standing, costs: Costed, rows: Rows | None =
     return Table(f"{found.selection.measure} and {_UNITS[costs.kind]}{where}, {over_words(found)}", columns, tuple(cells), left_out(costs))
 
 
-def front_table(index: Index, found: Standing, costs: Costed) -> Table:
-    """The systems on the front alone, the cheapest first."""
+def front_table(index: Index, found: Standing, costs: Costed, *, charted: bool = True) -> Table:
+    """The systems on the front alone, the cheapest first; with their letters where there is a chart beside it."""
     table = cost_table(index, found, costs, costs.on_front())
-    kept = [i for i, column in enumerate(table.columns) if column.key != "front"]
+    kept = [i for i, column in enumerate(table.columns) if column.key != "front" and (charted or column.key != "letter")]
     rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
     note = "By scores alone: two systems of one tier cannot be told apart, so the cheaper may be as good."
     return Table(f"On the front: {table.caption}", tuple(table.columns[i] for i in kept), rows, note)
