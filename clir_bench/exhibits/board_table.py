@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from clir_bench.contamination import ORDER, State
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Noted, Table
-from clir_bench.standings.costs import pace
+from clir_bench.standings.costs import gigabytes, pace
 from clir_bench.standings.index import Floats, Index, Line
 from clir_bench.standings.memory import column, remembered
 from clir_bench.standings.overview import Standing
@@ -299,16 +299,15 @@ def trust_cell(index: Index, entries: npt.NDArray[np.int32]) -> str | Noted:
 
 def _sort_keys(index: Index, standing: Standing, order: Order) -> Floats:
     """What stands first has the smallest; NaN, that is unknown, is sorted last."""
-    entries, e = standing.entries, index.entries
+    entries = standing.entries
     if order == "name":
         names = [str(index.lines[line]).casefold() for line in standing.lines]
         return np.argsort(np.argsort(names)).astype(np.float64)
     if order == "date":
-        moment = np.unique(e["started"].to_numpy(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
+        moment = np.unique(column(index, "started").astype(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
         return np.asarray(-np.where(entries >= 0, moment[np.maximum(entries, 0)], -1.0).max(1))
     if order == "size":
-        first = entries[np.arange(len(entries)), (entries >= 0).argmax(1)]
-        return np.asarray(e["weights_bytes"].to_numpy(np.float64, na_value=np.nan)[first])
+        return gigabytes(index, entries)
     return standing.loss if order == "bias loss" else -standing.worst
 
 

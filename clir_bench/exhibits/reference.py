@@ -41,6 +41,8 @@ SECTIONS = (
         ("Step", "What two systems differ in, all else equal. A ledger follows the steps from the plainest system on the board; gains are on the same queries."),
         ("Weights", "Bytes of all models that are loaded to answer a query, as published. A translator of documents is not: it runs once, before."),
         ("Milliseconds a query", "From the run's own timings, in batches: the inverse of a throughput, not the time one query waits. Compare on equal hardware only."),
+        ("Milliseconds a document", "What is done once for a pool: translation, vectors, index; over its documents. Vectors that a run had in its cache cost it nothing."),
+        ("Pareto front", "Ranked systems than which no other is at least as good and no dearer, and better in one of the two. By scores alone: tiers say what can be told apart."),
     )),
     Section("Trust", (
         ("claimed", "The form holds, nothing more can be said. Publications' numbers are claimed."),

@@ -17,6 +17,7 @@ from clir_bench.collection import Pair
 from clir_bench.compare import as_record, compare
 from clir_bench.errors import SubmissionError
 from clir_bench.exhibits.board_table import flags_of, why_unranked
+from clir_bench.exhibits.quality_cost import fronts
 from clir_bench.layout import find_layout
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Board, Index
@@ -87,7 +88,7 @@ def whole_system(index: Index, line: int) -> Record:
 
 
 def placed(index: Index, found: Standing, row: int) -> Record:
-    """A system's place in a standing. ``n`` counts the queries behind its score."""
+    """A system's place in a standing. ``n`` counts the queries behind its score; ``on_front`` names the costs on whose Pareto front it is."""
     line, entries = int(found.lines[row]), found.entries[row]
     mine = entries[entries >= 0]
     newest = int(mine[np.argmax(index.entries["started"].to_numpy()[mine])])
@@ -114,6 +115,7 @@ def placed(index: Index, found: Standing, row: int) -> Record:
         "hardware": hardware,
         "flags": list(flags_of(index, mine)),
         "copied": bool(found.copied[row]),
+        "on_front": [cost for cost, on in fronts(index, found).items() if on[row]],
         "submissions": {each.key: _state(index, int(entry)) for each, entry in zip(found.boards, entries, strict=True) if entry >= 0},
     }
 
