@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clir_bench import languages
 from clir_bench import significance as sig
 from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
@@ -18,6 +19,8 @@ from clir_bench.submission import Submission, read_submission
 LEVEL = 0.95
 """Of every interval; a test is significant below 1 - LEVEL, and a difference detectable that is found with a power of 80 %."""
 FLIPS = 10_000
+LANGUAGES = 3
+"""Query languages, and document languages, that an interval for other languages needs."""
 
 
 class Interval(NamedTuple):
@@ -53,7 +56,8 @@ class Overall(NamedTuple):
     """The difference of the macro means, A less B, with topics flipped and resampled whole.
 
     ``more_topics``: how many more would find this difference with 80 % power, ``more_queries`` the evaluated queries those have; 0 where it is found
-    already, None where there is no difference to find, or only one topic, which has no spread. So has ``detectable``.
+    already, None where there is no difference to find, or only one topic, which has no spread. So has ``detectable``. ``other_languages``: the interval had
+    other languages been drawn, too; None with ``why_not`` in words.
     """
 
     topics: int
@@ -64,6 +68,8 @@ class Overall(NamedTuple):
     detectable: float | None
     more_topics: int | None
     more_queries: int | None
+    other_languages: Interval | None = None
+    why_not: str | None = None
 
 
 class Comparison(NamedTuple):
@@ -110,7 +116,9 @@ def compare(a: Submission, b: Submission, measure: str = "R@10", layout: Layout 
     if layout is not None:
         if problems := fits(layout, zip(common, n.tolist(), strict=True)):
             raise SubmissionError.of(f"the layout of {layout.task} v{layout.version} does not fit the submissions", problems)
-        overall = _overall(x, y, pair, layout.topic[_among(common, layout.pairs, layout.pair)[0]])
+        topic = layout.topic[_among(common, layout.pairs, layout.pair)[0]]
+        elsewhere, why_not = _other_languages(common, x - y, pair, topic)
+        overall = _overall(x, y, pair, topic)._replace(other_languages=elsewhere, why_not=why_not)
     return Comparison(
         measure, tests.exact, rows, len(x), float(np.mean([r.a for r in rows])), float(np.mean([r.b for r in rows])),
         int((signs > 0).sum()), int((signs == 0).sum()), int((signs < 0).sum()), int((found > 0).sum()), int((found < 0).sum()), overall,
@@ -172,6 +180,33 @@ def _overall(x: sig.Floats, y: sig.Floats, pair: sig.Ints, topic: sig.Ints) -> O
         topics, of_a, of_b, Interval(float(low), float(high)), p, detectable if 0 < detectable < math.inf else None,
         needed, None if needed is None else math.ceil(needed * len(x) / topics),
     )  # fmt: skip
+
+
+def too_few_languages(pairs: Sequence[Pair]) -> str:
+    """Why nothing can be said of other languages than those of the pairs; "" where something can."""
+    asked, held = ({getattr(pair, side) for pair in pairs} for side in Pair._fields)
+    if min(len(asked), len(held)) < LANGUAGES:
+        counts = (f"{len(codes)} {side} language{'s' * (len(codes) > 1)}" for side, codes in zip(Pair._fields, (asked, held), strict=True))
+        return f"there are {' and '.join(counts)}, and {LANGUAGES} of each are needed"
+    everywhere = set.intersection(*(set(pair) for pair in pairs))
+    return f"{languages.name(min(everywhere))} is in every pair" if everywhere else ""
+
+
+def moved_by_languages(pairs: Sequence[Pair], means: sig.Floats, codes: Sequence[str]) -> sig.Floats:
+    """``significance.left_out`` of the means [systems, pairs] for each of these languages, [systems, languages]."""
+    query, document = (np.array([codes.index(code) for code in side]) for side in zip(*pairs, strict=True))
+    return sig.left_out(means, query, document, len(codes))
+
+
+def _other_languages(pairs: Sequence[Pair], difference: sig.Floats, pair: sig.Ints, topic: sig.Ints) -> tuple[Interval | None, str | None]:
+    """The interval, or why there is none."""
+    if why := too_few_languages(pairs):
+        return None, why
+    by_topic, codes = sig.topic_sums([difference], pair, topic), sorted({code for each in pairs for code in each})
+    moved = moved_by_languages(pairs, (np.bincount(pair, difference) / np.bincount(pair))[None], codes)
+    fewest = min(len(set(side)) for side in zip(*pairs, strict=True))
+    low, high = sig.language_interval(by_topic.scores, sig.topic_se(by_topic.centred), moved, by_topic.sums.shape[1], fewest, LEVEL)
+    return Interval(float(low[0]), float(high[0])), None
 
 
 def _among(common: Sequence[Pair], pairs: Sequence[Pair], pair: sig.Ints) -> tuple[sig.Ints, sig.Ints]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, ndtr, ndtri
+from scipy.special import bdtr, gammaln, ndtr, ndtri, stdtrit
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer]
@@ -79,9 +79,9 @@ def join(parts: Sequence[TopicSums]) -> TopicSums:
 
 
 def wilson(hits: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> Interval:
-    """Wilson's interval of a share of 0/1 values (Wilson 1927)."""
+    """Wilson's interval of a share of 0/1 values (Wilson 1927); all of [0, 1] for none."""
     x, m, z = np.asarray(hits, float), np.asarray(n, float), _two_sided(1 - level)
-    centre, half = (x + z * z / 2) / (m + z * z), z / (m + z * z) * np.sqrt(x * (m - x) / m + z * z / 4)
+    centre, half = (x + z * z / 2) / (m + z * z), z / (m + z * z) * np.sqrt(x * (m - x) / np.where(m > 0, m, 1) + z * z / 4)
     return np.where(x <= 0, 0.0, np.maximum(centre - half, 0)), np.where(x >= m, 1.0, np.minimum(centre + half, 1))
 
 
@@ -312,6 +312,57 @@ def rank_intervals(scores: Floats, apart: Bools) -> tuple[npt.NDArray[np.int64],
     """
     better = apart & (scores[:, None] < scores)
     return 1 + better.sum(1), len(scores) - (apart & ~better).sum(1)
+
+
+def newcombe(a: npt.ArrayLike, b: npt.ArrayLike, of_a: Interval, of_b: Interval, correlation: npt.ArrayLike = 0.0) -> Interval:
+    """Interval of a - b from the intervals of two means, independent or with this correlation of their values (Newcombe 1998; Zou and Donner 2008)."""
+    x, y, rho = (np.asarray(value, float) for value in (a, b, correlation))
+    (low_a, high_a), (low_b, high_b) = of_a, of_b
+
+    def reach(one: Floats, other: Floats) -> Floats:
+        return np.asarray(np.sqrt(np.maximum(one * one - 2 * rho * one * other + other * other, 0)))
+
+    return x - y - reach(x - low_a, high_b - y), x - y + reach(high_a - x, y - low_b)
+
+
+def exchange_p(n: Interval, total: Interval, squares: Interval) -> Floats:
+    """Two-sided p of the difference of two means of other queries each, values exchanged between the two: from both counts, sums and sums of squares.
+
+    The closed form: the difference has the mean 0 and the variance S2 (1 / n + 1 / m) of all values together (of 0/1 values: the N - 1 chi-squared test,
+    Campbell 2007). Never below what so few queries could give, 2 / C(n + m, n), nor above 1.
+    """
+    (n_a, n_b), (sum_a, sum_b) = ([np.asarray(x, float) for x in both] for both in (n, total))
+    every = n_a + n_b
+    variance = np.maximum(squares[0] + squares[1] - (sum_a + sum_b) ** 2 / every, 0) / np.maximum(every - 1, 1) * (1 / n_a + 1 / n_b)
+    z = np.abs(sum_a / n_a - sum_b / n_b) / np.sqrt(np.maximum(variance, np.finfo(float).tiny))
+    least = 2 * np.exp(gammaln(n_a + 1) + gammaln(n_b + 1) - gammaln(every + 1))
+    return np.asarray(np.minimum(np.maximum(2 * ndtr(-z), least), 1.0))
+
+
+def left_out(means: Floats, query: Ints, document: Ints, languages: int) -> Floats:
+    """How far the mean of each row of ``means`` [..., pairs] moves when a language is left out with all its pairs, [..., languages].
+
+    ``query`` and ``document`` [pairs] number the languages; NaN for one that is in every pair, 0 for one that is in none.
+    """
+    code = np.arange(languages)
+    kept = (query[:, None] != code) & (document[:, None] != code)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(means @ (kept / kept.sum(0) - 1 / len(kept)))
+
+
+def language_interval(difference: Floats, error: Floats, moved: Floats, topics: int, fewest: int, level: float = 0.95) -> Interval:
+    """Interval of differences [...] had other topics *and* other languages been drawn, within [-1, 1].
+
+    ``error`` [...]: ``topic_se``. ``moved`` [..., languages]: the difference of ``left_out``, from which the jackknife takes the variance between languages, on
+    both sides of a pair at once. ``fewest``: the query languages or the document languages, whichever are fewer: with few, t is much wider than the normal
+    (Satterthwaite's degrees of freedom). What languages vary by chance is counted twice, so it is wide rather than narrow.
+    """
+    languages = moved.shape[-1]
+    own, other = np.minimum(error, 1.0) ** 2, (moved * moved).sum(-1) * (languages - 1) / languages
+    variance = np.maximum(own + other, np.finfo(float).tiny)
+    freedom = 1 / np.maximum((own / variance) ** 2 / max(topics - 1, 1) + (other / variance) ** 2 / (fewest - 1), np.finfo(float).tiny)
+    half = stdtrit(freedom, (1 + level) / 2) * np.sqrt(own + other)
+    return np.maximum(difference - half, -1.0), np.minimum(difference + half, 1.0)
 
 
 def paired_se(disagreement: npt.ArrayLike, n: npt.ArrayLike) -> Floats:

@@ -42,6 +42,7 @@ def _summary(result: Comparison) -> Iterator[Text]:
     )
     if overall:
         yield Text(_verdict(overall), style="bold")
+        yield Text(_elsewhere(overall))
 
 
 def _verdict(overall: Overall) -> str:
@@ -58,6 +59,13 @@ def _verdict(overall: Overall) -> str:
     topics, queries = (f"{float(f'{count:.2g}'):,.0f}" for count in (overall.more_topics or 0, overall.more_queries))
     more = f"about {queries} more evaluated queries ({topics} topics) would find a difference of this size four times in five"
     return f"The two cannot be told apart overall: {test}; {more}."
+
+
+def _elsewhere(overall: Overall) -> str:
+    if overall.other_languages is None:
+        return f"For other languages nothing can be said: {overall.why_not}."
+    low, high = (_points(bound) for bound in overall.other_languages)
+    return f"For other languages: {low} to {high}, had other query and document languages been drawn, too, not other topics alone."
 
 
 def _notes(result: Comparison) -> Iterator[str]:

@@ -13,7 +13,7 @@ from scipy import stats
 from clir_bench import views_compare
 from clir_bench.cli import main
 from clir_bench.collection import Collection, Pair
-from clir_bench.compare import Comparison, as_record, compare, read_both
+from clir_bench.compare import Comparison, as_record, compare, read_both, too_few_languages
 from clir_bench.console import console
 from clir_bench.errors import SubmissionError
 from clir_bench.evaluate import evaluate
@@ -100,6 +100,40 @@ def test_the_overall_interval_is_wider_than_one_that_takes_queries_for_independe
     assert clustered is not None
     assert naive is not None
     assert clustered.interval.high - clustered.interval.low > 1.5 * (naive.interval.high - naive.interval.low)
+
+
+def test_the_interval_for_other_languages_leaves_out_each_language_in_turn(a: Submission, b: Submission, layout: Layout, result: Comparison) -> None:
+    assert result.overall is not None
+    assert result.overall.other_languages is not None
+    difference = {row.pair: row.difference for row in result.rows}
+    mean, codes = result.mean_a - result.mean_b, sorted({pair.query for pair in difference})
+    left = [np.mean([d for pair, d in difference.items() if code not in pair]) for code in codes]
+    between = (len(codes) - 1) / len(codes) * sum((each - mean) ** 2 for each in left)
+    topics = (result.overall.detectable or 0) ** 2 / 2.8016**2
+    freedom = (topics + between) ** 2 / (topics**2 / 95 + between**2 / 7)
+    assert result.overall.other_languages == pytest.approx(stats.t.interval(0.95, freedom, mean, np.sqrt(topics + between)), abs=1e-4)
+    assert result.overall.other_languages.low < result.overall.interval.low
+    turned = compare(b, a, "R@10", layout).overall
+    assert turned is not None
+    assert turned.other_languages == pytest.approx((-result.overall.other_languages.high, -result.overall.other_languages.low))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "why"),
+    [
+        (("ar-ru", "ja-ru"), "there are 2 query languages and 1 document language, and 3 of each are needed"),
+        (("ar-en", "de-en", "en-ar", "en-de"), "English is in every pair"),
+    ],
+)
+def test_why_nothing_can_be_said_of_other_languages_is_told(
+    a: Submission, b: Submission, layout: Layout, capsys: pytest.CaptureFixture[str], pairs: tuple[str, ...], why: str
+) -> None:
+    chosen = tuple(sorted(Pair(*pair.split("-")) for pair in pairs))
+    few = compare(_only(a, chosen), b, "R@10", layout)
+    assert few.overall is not None
+    assert few.overall.other_languages is None
+    assert few.overall.why_not == too_few_languages(chosen) == why
+    assert f"For other languages nothing can be said: {few.overall.why_not}." in printed(few, capsys)
 
 
 def test_other_measures_are_tested_by_sign_flips_and_have_normal_intervals(a: Submission, b: Submission, layout: Layout) -> None:

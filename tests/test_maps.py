@@ -19,9 +19,11 @@ from clir_bench.compare import compare
 from clir_bench.exhibits.maps import Cells, Map, cells, directions, extremes, map_table, ordered
 from clir_bench.exhibits.pair_views import SHOWN, best_systems, one_system
 from clir_bench.exhibits.tables import Column, Interval, Marked, Table
+from clir_bench.exhibits.tongues import partners_table
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.paired import compared, position, winners
 from clir_bench.standings.selection import Selection
+from clir_bench.standings.turned import turned
 from clir_bench.submission import Submission
 
 PLAIN, TUNED, RERANKED = (f"synthetic-00/{name}" for name in ("model-00/native", "model-00-tuned/native", "model-00/native-rerank-small_870f05"))
@@ -255,13 +257,19 @@ def test_lists_name_the_extremes_and_the_directions(index: Index, board: Board) 
     assert high == sorted(found.value, reverse=True)[:5]
     value = dict(zip(board.pairs, found.value, strict=True))
     largest = max(abs(value[pair] - value[Pair(pair.document, pair.query)]) for pair in board.pairs)
-    turned = directions(found)
-    assert turned is not None
-    assert turned.rows[0][3] == pytest.approx(largest)
-    for _, a, b, difference, below, above in turned.rows:
-        p1, p2 = (binomtest(round(96 * float(x)), 96).proportion_ci(method="wilson") for x in (a, b))
-        assert below == pytest.approx(difference - np.hypot(a - p1.low, p2.high - b))
-        assert above == pytest.approx(difference + np.hypot(p1.high - a, b - p2.low))
+    listed = directions(found)
+    assert listed is not None
+    assert listed.rows[0][3] == pytest.approx(largest)
+    for words, *numbers in listed.rows:  # the page of a language shows the same difference
+        query, document = (next(code for code in board.query_languages if languages.name(code) == name) for name in str(words).split(" → "))
+        i, j = board.pairs.index(Pair(query, document)), board.pairs.index(Pair(document, query))
+        t = turned(board, found.at, [i], [j], "R@10")
+        assert t.paired[0]
+        assert numbers == pytest.approx([found.value[i], found.value[j], t.difference[0], t.low[0], t.high[0]])
+        partners = partners_table(index, board, line(index, PLAIN), every(board), query, "R@10")
+        assert partners is not None
+        (row,) = (row for row in partners.rows if row[0] == languages.name(document))
+        assert Interval(*numbers[2:]) in row
 
 
 @pytest.mark.parametrize(

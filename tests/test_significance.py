@@ -48,6 +48,8 @@ def test_wilson_is_scipys() -> None:
             assert (low[i], high[i]) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert sig.wilson(0, 10)[0] == 0
     assert sig.wilson(10, 10)[1] == 1
+    with np.errstate(all="raise"):
+        assert sig.wilson(0, 0) == (0, 1)
 
 
 def test_a_mean_of_zeros_and_ones_has_wilsons_interval_and_any_other_the_normal_one() -> None:
@@ -399,3 +401,92 @@ def test_the_interval_of_an_average_covers_when_topics_are_resampled_and_not_whe
     half = 1.96 * sig.topic_se(naive.centred)
     assert clustered >= 0.88
     assert (np.abs(naive.scores) <= half).mean() <= clustered - 0.1
+
+
+def all_shares(n: int, p: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every pair of counts of hits among n queries each, and how probable it is."""
+    x, y = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
+    return x, y, np.outer(*[stats.binom.pmf(np.arange(n + 1), n, p)] * 2)
+
+
+def test_values_exchanged_between_two_means_is_scipys_permutation_test() -> None:
+    rng = np.random.default_rng(4)
+    for n, m, shift in ((40, 60, 0.1), (30, 30, 0.0)):
+        x, y = rng.random(n) + shift, rng.random(m)
+        theirs = stats.permutation_test((x, y), lambda u, v, axis: u.mean(axis) - v.mean(axis), n_resamples=4000, rng=1).pvalue
+        assert sig.exchange_p((n, m), (x.sum(), y.sum()), ((x**2).sum(), (y**2).sum())) == pytest.approx(theirs, abs=0.03)
+    for n in (2, 3, 4):  # all against none: Fisher's exact test
+        assert sig.exchange_p((n, n), (n, 0), (n, 0)) == pytest.approx(stats.fisher_exact([[n, 0], [0, n]]).pvalue)
+    assert sig.exchange_p((5, 5), (0, 0), (0, 0)) == 1
+
+
+def test_two_independent_shares_are_called_different_no_oftener_than_they_should() -> None:
+    """Computed over all counts, not simulated. A Wald test errs in 8 % at n = 20 and a share of one half."""
+    for n, p in itertools.product((2, 3, 10, 20, 50, 96), (0.02, 0.1, 0.5)):
+        x, y, probability = all_shares(n, p)
+        assert (probability * (sig.exchange_p((n, n), (x, y), (x, y)) <= 0.05)).sum() <= 0.058, (n, p)
+        if n >= 10:
+            low, high = sig.newcombe(x / n, y / n, sig.wilson(x, np.full(x.shape, n)), sig.wilson(y, np.full(x.shape, n)))
+            assert (probability * ((low <= 1e-12) & (high >= -1e-12))).sum() >= 0.942, (n, p)
+
+
+def test_the_interval_of_two_correlated_shares_covers() -> None:
+    rng, n, repetitions = np.random.default_rng(8), 50, 4000
+    shared = rng.standard_normal((repetitions, n))
+    x, y = (np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.standard_normal((repetitions, n)) > cut for cut in (0.0, 0.3))
+    truth = stats.norm.sf(0) - stats.norm.sf(0.3)
+    a, b = x.mean(1), y.mean(1)
+    phi = ((x * y).mean(1) - a * b) / np.sqrt(a * (1 - a) * b * (1 - b))
+    widths = []
+    for correlation in (phi, 0.0):
+        low, high = sig.newcombe(a, b, sig.wilson(x.sum(1), np.full(repetitions, n)), sig.wilson(y.sum(1), np.full(repetitions, n)), correlation)
+        assert ((low <= truth) & (truth <= high)).mean() >= 0.94
+        widths.append((high - low).mean())
+    assert widths[0] < 0.85 * widths[1]
+
+
+def languages_of(count: int, same: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """The query and the document language of all pairs of so many languages."""
+    query, document = (side.ravel() for side in np.meshgrid(np.arange(count), np.arange(count), indexing="ij"))
+    kept = same | (query != document)
+    return query[kept], document[kept]
+
+
+def test_leaving_languages_out_is_the_slow_loop() -> None:
+    rng, (query, document) = np.random.default_rng(1), languages_of(5, same=False)
+    means = rng.random((3, len(query)))
+    found = sig.left_out(means, query, document, 6)
+    for s, code in itertools.product(range(3), range(5)):
+        assert found[s, code] == pytest.approx(np.mean([m for m, q, d in zip(means[s], query, document, strict=True) if code not in (q, d)]) - means[s].mean())
+    assert (found[:, 5] == 0).all()
+    assert np.isnan(sig.left_out(np.ones(3), np.zeros(3, int), np.arange(1, 4), 4)[0])  # language 0 is in every pair
+
+
+def test_the_interval_for_other_languages_is_the_jackknife_with_satterthwaites_t() -> None:
+    query, document = languages_of(4)
+    means = np.random.default_rng(2).random(16)
+    moved = sig.left_out(means, query, document, 4)
+    low, high = sig.language_interval(means.mean(), np.array(0.02), moved, 50, 4)
+    kept = [means[(query != code) & (document != code)].mean() for code in range(4)]
+    between = 3 / 4 * sum((each - means.mean()) ** 2 for each in kept)
+    freedom = (0.02**2 + between) ** 2 / (0.02**4 / 49 + between**2 / 3)
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, freedom, means.mean(), np.sqrt(0.02**2 + between)))
+    nothing = np.zeros(4)
+    assert sig.language_interval(np.array(0.1), np.array(0.02), nothing, 50, 4) == pytest.approx(stats.t.interval(0.95, 49, 0.1, 0.02))
+    assert sig.language_interval(np.array(0.0), np.array(0.0), nothing, 50, 4) == (0, 0)
+    assert sig.language_interval(np.array(0.1), np.array(np.inf), nothing, 1, 4) == (-1, 1)
+
+
+@pytest.mark.parametrize(("count", "same"), [(3, True), (4, False), (8, True), (8, False)])
+def test_only_the_interval_for_other_languages_covers_where_languages_differ_by_themselves(count: int, same: bool) -> None:
+    """Differences of 400 draws of languages and topics; a language helps one of the systems as language of questions and, correlated, of documents."""
+    rng, (query, document), draws, topics = np.random.default_rng(6), languages_of(count, same), 400, 30
+    asks = rng.standard_normal((draws, count))
+    holds = 0.6 * asks + 0.8 * rng.standard_normal((draws, count))
+    truth = 0.08 * (asks[:, query] + holds[:, document]) + 0.02 * rng.standard_normal((draws, len(query)))  # 0 over all languages
+    values = truth[:, :, None] + 0.1 * rng.standard_normal((draws, 1, topics)) + 0.3 * rng.standard_normal((draws, len(query), topics))
+    sums = sig.topic_sums(values.reshape(draws, -1), np.repeat(np.arange(len(query)), topics), np.tile(np.arange(topics), len(query)))
+    error = sig.topic_se(sums.centred)
+    low, high = sig.language_interval(sums.scores, error, sig.left_out(values.mean(2), query, document, count), topics, count)
+    assert ((low <= 0) & (high >= 0)).mean() >= 0.92
+    assert (np.abs(sums.scores) <= 1.96 * error).mean() <= 0.75

@@ -399,6 +399,33 @@ def test_lift_is_of_the_chosen_query_languages(generated: Path, index: Index) ->
         assert found.lift[i] == pytest.approx(wanted[0]) if wanted else np.isnan(found.lift[i])
 
 
+def test_lift_over_data_sets_is_not_known_unless_every_one_of_them_has_it(generated: Path, index: Index) -> None:
+    tasks = ("clirmatrix", "sample")
+    found, files = standing(index, Selection(boards=tuple(f"{task}-v1" for task in tasks))), [_current(generated, task) for task in tasks]
+    assert [board.key for board in found.boards] == [f"{task}-v1" for task in tasks]
+    for i, line in enumerate(found.lines):
+        means = []
+        for board, mine in zip(found.boards, files, strict=True):
+            file = mine.get(str(index.lines[line]))
+            lifts = {b.query: bias.lift(b.retrieved, file.pool)[b.query] for b in file.bias if (b.depth, b.gold) == (10, "other")} if file else {}
+            means.append(np.mean([lifts.get(code, np.nan) for code in board.query_languages]))
+        assert found.lift[i] == pytest.approx(np.mean(means), nan_ok=True), index.lines[line]
+
+
+def test_a_data_set_or_a_query_language_without_a_profile_makes_the_lift_unknown(index: Index) -> None:
+    both = standing(index, Selection(boards=("clirmatrix-v1", "sample-v1")))
+    line = int(both.lines[np.isfinite(both.lift).argmax()])
+    of = index.bias["entry"] == int(index.entry_of["sample-v1"][line])
+    for gone, boards, queries, known in (
+        (of, ("clirmatrix-v1", "sample-v1"), (), False), (of, ("clirmatrix-v1",), (), True),
+        (of & (index.bias["query"] == "ja"), ("sample-v1",), (), False), (of & (index.bias["query"] == "ja"), ("sample-v1",), ("ar", "en"), True),
+    ):  # fmt: skip
+        less = replace(index, cache={})
+        vars(less)["bias"] = index.bias[~gone]
+        found = standing(less, Selection(boards=boards, queries=queries))
+        assert np.isfinite(found.lift[found.lines == line]).all() == known
+
+
 def test_some_pairs_of_one_system_do_not_empty_the_usual_board(tmp_path: Path, generated: Path) -> None:
     mine = tmp_path / "s"
     shutil.copytree(ROOT, mine)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from _submissions import generate
-from scipy.stats import norm, spearmanr, ttest_rel
+from scipy.stats import binomtest, chi2, chi2_contingency, spearmanr
 
 from clir_bench import languages
 from clir_bench.claims import FOLDER
@@ -19,6 +20,7 @@ from clir_bench.exhibits.tables import Interval, Link
 from clir_bench.standings import Board, Index, Selection, open_index, standing
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.shapes import Shape
+from clir_bench.standings.turned import turned
 from clir_bench.submission import Submission, read_submission
 from clir_bench.typology import FEATURES, similarity
 
@@ -142,20 +144,54 @@ def _board(values: np.ndarray, topic: np.ndarray) -> Board:
     return Board("made-v1", shape, np.zeros(1, np.int32), ("R@10",), cube, cube, cube, np.zeros(1, np.int32), ranks, np.ones(1, bool), np.zeros(1, bool))
 
 
+def _newcombe(x: np.ndarray, y: np.ndarray, phi: float) -> tuple[float, float]:
+    """From scipy's Wilson intervals."""
+    (p, (l1, u1)), (q, (l2, u2)) = ((v.mean(), binomtest(int(v.sum()), len(v)).proportion_ci(method="wilson")[:2]) for v in (x, y))
+    low, high = (np.sqrt(a**2 - 2 * phi * a * b + b**2) for a, b in ((p - l1, u2 - q), (u1 - p, q - l2)))
+    return p - q - low, p - q + high
+
+
 def test_directions_are_compared_topic_by_topic_where_topics_are_shared() -> None:
     rng = np.random.default_rng(0)
     first = rng.integers(0, 2, 400)
     second = np.where(rng.random(400) < 0.8, first, 1)
-    values, shared = np.stack([first, second]), np.stack([np.arange(400)] * 2)
-    paired, apart = (tongues.turn(_board(values, topic), 0, 0, 1, "R@10") for topic in (shared, np.arange(800).reshape(2, 400)))
-    test = ttest_rel(first, second)
-    se = (first - second).std(ddof=1) / 20
-    assert (paired.difference, paired.low, paired.high) == pytest.approx((first.mean() - second.mean(), *norm(first.mean() - second.mean(), se).interval(0.95)))
-    assert paired.p == pytest.approx(2 * norm.sf(abs(test.statistic)))
-    loose = np.hypot(first.std(), second.std()) / 20
-    assert apart.high - apart.low == pytest.approx(2 * 1.96 * loose, rel=0.01) and apart.high - apart.low > paired.high - paired.low
-    equal = tongues.turn(_board(np.ones((2, 50), int), np.stack([np.arange(50)] * 2)), 0, 0, 1, "R@10")
-    assert (equal.difference, equal.p) == (0, 1)
+    mixed = rng.permutation(400)  # the second pair asks in another order
+    shared, other = np.stack([np.arange(400), mixed]), np.arange(800).reshape(2, 400)
+    paired, apart = (
+        turned(_board(np.stack([first, second[order]]), topic), 0, [0], [1], "R@10") for topic, order in ((shared, mixed), (other, np.arange(400)))
+    )
+    assert (paired.paired[0], apart.paired[0]) == (True, False)
+    assert paired.difference[0] == apart.difference[0] == pytest.approx(first.mean() - second.mean())
+    assert (paired.low[0], paired.high[0]) == pytest.approx(_newcombe(first, second, np.corrcoef(first, second)[0, 1]))
+    assert (apart.low[0], apart.high[0]) == pytest.approx(_newcombe(first, second, 0))
+    only = int((first > second).sum()), int((second > first).sum())
+    assert paired.p[0] == pytest.approx(binomtest(min(only), sum(only)).pvalue, abs=1e-3)
+    table = np.array([[first.sum(), 400 - first.sum()], [second.sum(), 400 - second.sum()]])
+    assert apart.p[0] == pytest.approx(chi2.sf(chi2_contingency(table, correction=False).statistic * 799 / 800, 1))
+    assert apart.high[0] - apart.low[0] > paired.high[0] - paired.low[0]
+    equal = turned(_board(np.ones((2, 50), int), np.stack([np.arange(50)] * 2)), 0, [0], [1], "R@10")
+    assert (equal.difference[0], equal.p[0]) == (0, 1)
+    assert equal.low[0] < 0 < equal.high[0]
+
+
+@pytest.mark.parametrize(("n", "paired", "independent"), [(2, 1 / 2, 1 / 3), (3, 1 / 4, 1 / 10)])
+def test_few_topics_never_give_a_small_p(n: int, paired: float, independent: float) -> None:
+    values = np.stack([np.ones(n, int), np.zeros(n, int)])
+    same, other = (turned(_board(values, topic), 0, [0], [1], "R@10") for topic in (np.stack([np.arange(n)] * 2), np.arange(2 * n).reshape(2, n)))
+    assert same.p[0] == pytest.approx(paired, abs=0.02)  # flips may be drawn
+    assert other.p[0] == pytest.approx(independent)  # Fisher's exact test
+    assert all(t.low[0] < 1 <= t.high[0] + 1e-12 for t in (same, other))
+
+
+def test_directions_of_means_alone_count_as_independent() -> None:
+    board = _board(np.stack([np.arange(60) % 2, np.arange(60) % 3 == 0]).astype(int), np.stack([np.arange(60)] * 2))
+    bare = replace(board, rank_row=np.full(1, -1, np.int32))
+    claimed = replace(bare, squares=np.full((1, 2, 1), np.nan))
+    found, unknown = (turned(each, 0, [0, 1], [1, 0], "R@10") for each in (bare, claimed))
+    assert not found.paired.any()
+    assert found.difference[0] == -found.difference[1] == unknown.difference[0]
+    assert found.low[0] == pytest.approx(-found.high[1])
+    assert np.isnan([*unknown.low, *unknown.high, *unknown.p]).all()
 
 
 def test_table_8_is_scipys_correlation_with_n_beside_what_is_published(index: Index) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, false_discovery_control
+from scipy.stats import binomtest, false_discovery_control, t
 from streamlit.testing.v1 import AppTest
 
 from clir_bench import resources
@@ -21,6 +21,7 @@ from clir_bench.exhibits.solved import BINS, only_table, rank_table, solved_tabl
 from clir_bench.exhibits.tables import Marked, shown
 from clir_bench.exhibits.versus import (
     Contest,
+    Elsewhere,
     contest,
     difference_dots,
     difference_map,
@@ -37,6 +38,7 @@ from clir_bench.measures import GoldRanks, unranked
 from clir_bench.sources import sample
 from clir_bench.standings.index import Index
 from clir_bench.standings.overview import standing
+from clir_bench.standings.paired import position
 from clir_bench.standings.selection import Selection
 from clir_bench.submission import Submission
 
@@ -85,6 +87,13 @@ def test_two_systems_on_a_data_set_compare_as_their_submissions_do(index: Index,
     assert (scope.p[0, 1], scope.detectable[0, 1]) == pytest.approx((expected.overall.p, expected.overall.detectable))
     assert (scope.more[0, 1], scope.more_queries(0, 1)) == (expected.overall.more_topics, expected.overall.more_queries)
     assert scope.apart[0, 1] == (expected.overall.p <= 0.05)
+    assert isinstance(scope.elsewhere, Elsewhere)
+    assert expected.overall.other_languages is not None
+    assert (scope.elsewhere.least[0, 1], scope.elsewhere.most[0, 1]) == pytest.approx(expected.overall.other_languages)
+    assert (scope.elsewhere.least[1, 0], scope.elsewhere.most[1, 0]) == pytest.approx((-scope.elsewhere.most[0, 1], -scope.elsewhere.least[0, 1]))
+    cells = dict(zip([c.key for c in overall_table(found, 0, 1).columns], overall_table(found, 0, 1).rows[0], strict=True))
+    assert (cells["elsewhere"], cells["elsewhere_high"]) == pytest.approx(expected.overall.other_languages)
+    assert "for other languages " in verdict(found, scope, 0, 1)
     (row,) = wins_table(found, 0, 1).rows
     assert row == ("clir-bench sample", 64, expected.wins, expected.ties, expected.losses, expected.significant_wins, expected.significant_losses)
 
@@ -127,6 +136,14 @@ def test_data_sets_together_weigh_alike(two_boards: Index) -> None:
     half = np.sqrt((first.most - first.least)[0, 1] ** 2 + (second.most - second.least)[0, 1] ** 2) / 2
     assert both.most[0, 1] - both.least[0, 1] == pytest.approx(half, rel=0.15)  # the topics of the two are independent
     assert [row[0] for row in overall_table(found, 0, 1).rows] == [scope.title for scope in found.scopes]
+    one, two, joint = (scope.elsewhere for scope in found.scopes)
+    assert isinstance(one, Elsewhere) and isinstance(two, Elsewhere) and isinstance(joint, Elsewhere)
+    board, (mine, theirs) = found.boards[0], lines(two_boards, PLAIN, TUNED)
+    means = np.mean([np.subtract(*(each.means("R@10")[position(two_boards, each, line)] for line in (mine, theirs))) for each in found.boards], axis=0)
+    left = [np.mean([m for m, pair in zip(means, board.pairs, strict=True) if code not in pair]) for code in board.query_languages]
+    error, between = both.detectable[0, 1] / 2.8016, 7 / 8 * sum((each - means.mean()) ** 2 for each in left)
+    freedom = (error**2 + between) ** 2 / (error**4 / 191 + between**2 / 7)
+    assert (joint.least[0, 1], joint.most[0, 1]) == pytest.approx(t.interval(0.95, freedom, means.mean(), np.sqrt(error**2 + between)), abs=1e-4)
 
 
 def test_only_pairs_that_all_have_are_compared_and_the_page_says_so(index: Index) -> None:
@@ -144,6 +161,9 @@ def test_a_filter_of_languages_filters_the_comparison(index: Index) -> None:
     found = met(index, PLAIN, TUNED, queries=("ar", "ja"), documents=("ru",))
     assert [str(pair) for pair, there in zip(found.boards[0].pairs, found.masks[0], strict=True) if there] == ["ar-ru", "ja-ru"]
     assert (found.scopes[0].pairs, found.scopes[0].queries, found.scopes[0].topics) == (2, 192, 96)
+    assert found.scopes[0].elsewhere == "there are 2 query languages and 1 document language, and 3 of each are needed"
+    assert f"Not known of clir-bench sample: {found.scopes[0].elsewhere}." in overall_table(found, 0, 1).note
+    assert "for other languages" not in verdict(found, found.scopes[0], 0, 1)
 
 
 def test_the_map_of_differences_marks_what_mcnemar_finds(index: Index) -> None:

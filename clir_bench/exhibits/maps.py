@@ -16,6 +16,7 @@ from clir_bench.exhibits.tables import Cell, Column, Interval, Kind, Marked, Tab
 from clir_bench.significance import PairTests
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.paired import Bools, position
+from clir_bench.standings.turned import turned
 
 Order = Literal["family", "script", "score", "alphabet"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -204,26 +205,23 @@ def extremes(found: Cells, count: int = 5, *, lowest: bool) -> Table:
 
 
 def directions(found: Cells, count: int = 5) -> Table | None:
-    """Where a pair and its reverse differ most; None where no pair has a reverse.
-
-    The interval is Newcombe's (1998, method 10) for independent means, from those of the two pairs.
-    """
+    """Where a pair and its reverse differ most; None where no pair has a reverse."""
     board = found.board
     at = {board.pairs[i]: int(i) for i in np.flatnonzero(found.there)}
     both = [(i, at[Pair(*pair[::-1])]) for pair, i in at.items() if pair.query < pair.document and Pair(*pair[::-1]) in at]
     if not both:
         return None
-    turned = [(i, j) if found.value[i] >= found.value[j] else (j, i) for i, j in both]
-    turned.sort(key=lambda pair: (found.value[pair[1]] - found.value[pair[0]], board.pairs[pair[0]]))
-    rows: list[tuple[Cell, ...]] = []
-    for i, j in turned[:count]:
-        a, b = float(found.value[i]), float(found.value[j])
-        low = a - b - float(np.hypot(a - found.low[i], found.high[j] - b))
-        high = a - b + float(np.hypot(found.high[i] - a, b - found.low[j]))
-        rows.append((_words(board.pairs[i]), a, b, a - b, low, high))
+    better = [(i, j) if found.value[i] >= found.value[j] else (j, i) for i, j in both]
+    better.sort(key=lambda pair: (found.value[pair[1]] - found.value[pair[0]], board.pairs[pair[0]]))
+    first, second = zip(*better[:count], strict=True)
+    t = turned(board, found.at, first, second, found.measure)
+    rows: list[tuple[Cell, ...]] = [
+        (_words(board.pairs[i]), float(found.value[i]), float(found.value[j]), *(float(x[k]) for x in (t.difference, t.low, t.high)))
+        for k, (i, j) in enumerate(zip(first, second, strict=True))
+    ]
     columns = (
         Column("pair", "questions → documents"), Column("value", found.measure, "percent"), Column("reverse", "reversed", "percent"),
-        Column("difference", "difference", "points"), Column("low", "from", "points", "95\u00a0% interval, the queries of the two taken as independent"),
+        Column("difference", "difference", "points"), Column("low", "from", "points", "95\u00a0% interval: topic by topic where both ask the same topics, else of independent queries"),
         Column("high", "to", "points"),
     )  # fmt: skip
     return Table(f"Directions that differ most, of {len(both)}", columns, tuple(rows))

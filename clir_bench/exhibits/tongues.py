@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
@@ -18,18 +17,10 @@ from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.paired import position
 from clir_bench.standings.preference import recall_measure
+from clir_bench.standings.turned import turned
 
 Side = Literal["query", "document"]
 SIDES: tuple[Side, ...] = get_args(Side)
-
-
-class Turned(NamedTuple):
-    """A pair against the same pair the other way round: first minus second, with a 95 % interval and a two-sided p; topics are what varies."""
-
-    difference: float
-    low: float
-    high: float
-    p: float
 
 
 class Served(NamedTuple):
@@ -143,13 +134,12 @@ def partners_table(index: Index, board: Board, line: int, mask: Bools, code: str
     at, found = position(index, board, line), partners(board, mask, code)
     if at is None or not found:
         return None
-    recall, row = recall_measure(board, measure), int(board.rank_row[at])
+    recall = recall_measure(board, measure)
     cells, means = _intervals(board, at, measure), board.means(measure)[at]
-    turned = {x: turn(board, row, asking, holding, measure) for x, asking, holding in found if asking is not None and holding is not None and row >= 0}
-    told = dict(zip(turned, significance.benjamini_hochberg([t.p for t in turned.values()]).tolist(), strict=True))
+    differences = _directions(board, at, found, measure)
     rows: list[tuple[float, tuple[Cell, ...]]] = []
     for x, asking, holding in found:
-        t, own, full = turned.get(x), None, None
+        own, full = None, None
         if holding is not None and recall is not None:
             own, full = (float(cube[at, holding, board.measure(recall)] / board.shape.n[holding]) for cube in (board.own, board.sums))
         directions = [i for i in (asking, holding) if i is not None]
@@ -157,7 +147,7 @@ def partners_table(index: Index, board: Board, line: int, mask: Bools, code: str
             float(np.nanmin([*means[directions], np.inf])),
             (
                 f"{languages.name(x)}{' (itself)' if x == code else ''}", *(value for i in (asking, holding) for value in _counted(board, cells, i)),
-                Interval(t.difference, t.low, t.high) if t else None, ("yes" if told[x] else "no") if t else None,
+                *differences.get(x, (None, None)),
                 own, None if own is None or full is None else own - full,
             ),
         ))  # fmt: skip
@@ -165,7 +155,7 @@ def partners_table(index: Index, board: Board, line: int, mask: Bools, code: str
     columns = (
         Column("partner", "partner"), Column("asking", f"{name} → partner", "interval", f"{measure} of {name} questions over the partner's documents; 95\u00a0% interval"), Column("asking_n", "n", "integer"),
         Column("holding", f"partner → {name}", "interval", f"{measure} of the partner's questions over {name} documents; 95\u00a0% interval"), Column("holding_n", "n", "integer"),
-        Column("difference", "difference", "difference", "first minus second direction; 95\u00a0% interval, topics taken whole"),
+        Column("difference", "difference", "difference", "first minus second direction; 95\u00a0% interval, topic by topic where both ask the same"),
         Column("apart", "told apart", "text", "after Benjamini and Hochberg over the partners, at 5\u00a0%"),
         Column("own", f"own-language {r}", "percent", f"{r} of {name} documents had the pool held nothing else"),
         Column("loss", "bias loss", "points", f"own-language {r} minus {r}, of {name} documents"),
@@ -176,18 +166,16 @@ def partners_table(index: Index, board: Board, line: int, mask: Bools, code: str
     return Table(caption, tuple(columns[c] for c in kept), tuple(tuple(cells[c] for c in kept) for cells in body))
 
 
-def turn(board: Board, row: int, first: int, second: int, measure: str) -> Turned:
-    """Two pairs of one row of ranks, given by their numbers: a topic that is asked in both counts in both."""
-    values, topic = board.values(row, measure), board.shape.topic
-    ends = np.cumsum(board.shape.n)
-    columns = [np.arange(ends[i] - board.shape.n[i], ends[i]) for i in (first, second)]
-    means = [float(values[mine].mean()) for mine in columns]
-    named = np.concatenate([mine if topic is None else topic[mine] for mine in columns])
-    centred = np.concatenate([sign * (values[mine] - mean) / len(mine) for sign, mine, mean in zip((1, -1), columns, means, strict=True)])
-    se = float(significance.topic_se(np.bincount(np.unique(named, return_inverse=True)[1], centred).astype(np.float64)))
-    difference = means[0] - means[1]
-    half = float(ndtri(0.975)) * se
-    return Turned(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / max(se, np.finfo(float).tiny))))
+def _directions(board: Board, at: int, found: Sequence[Partner], measure: str) -> dict[str, tuple[Interval, str]]:
+    """By partner, where both directions have an interval: their difference, and whether they are told apart."""
+    both = [(x, asking, holding) for x, asking, holding in found if asking is not None and holding is not None]
+    t = turned(board, at, [asking for _, asking, _ in both], [holding for *_, holding in both], measure)
+    known = np.flatnonzero(np.isfinite(t.p))
+    told = significance.benjamini_hochberg(t.p[known])
+    return {
+        both[k][0]: (Interval(float(t.difference[k]), float(t.low[k]), float(t.high[k])), "yes" if apart else "no")
+        for k, apart in zip(known, told, strict=True)
+    }
 
 
 def _served(found: Standing, code: str, side: Side) -> Served:

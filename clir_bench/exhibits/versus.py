@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from clir_bench import languages
 from clir_bench import significance as sig
-from clir_bench.compare import FLIPS, LEVEL
+from clir_bench.compare import FLIPS, LEVEL, moved_by_languages, too_few_languages
 from clir_bench.exhibits import maps
 from clir_bench.exhibits.dots import Dot
 from clir_bench.exhibits.tables import Cell, Column, Interval, Marked, Table
@@ -29,12 +29,20 @@ HIGHLIGHTED = ("en-es", "en-zh", "ar-ru", "ja-en")
 """The pairs that the paper's Figures 4, 5 and 7 follow."""
 
 
+class Elsewhere(NamedTuple):
+    """95 % intervals of differences had other languages been drawn, too, [systems, systems]: row minus column."""
+
+    least: Floats
+    most: Floats
+
+
 class Scope(NamedTuple):
     """A data set, or all of them together, each with an equal weight. Arrays over the systems, or [systems, systems]: row minus column.
 
     ``low``, ``high`` and ``least``, ``most`` of differences: 95 %, topics resampled. ``p``: topics flipped;
     ``apart``: significant at 5 % after Holm over all pairs of these systems. ``detectable``: the smallest true difference found with 80 % power; ``more``: how
-    many more topics would find the one there is, 0 where it is found already, inf where there is none, NaN where one topic shows no spread.
+    many more topics would find the one there is, 0 where it is found already, inf where there is none, NaN where one topic shows no spread. ``elsewhere``: or
+    why that is not known.
     """
 
     title: str
@@ -51,6 +59,7 @@ class Scope(NamedTuple):
     apart: Bools
     detectable: Floats
     more: Floats
+    elsewhere: Elsewhere | str = ""
 
     def more_queries(self, a: int, b: int) -> float:
         """The evaluated queries of ``more`` topics."""
@@ -108,6 +117,8 @@ def verdict(found: Contest, scope: Scope, a: int, b: int) -> str:
     if not sig.sign(d / 100):
         return f"{found.names[a]} and {found.names[b]} have the same mean {found.measure} {over}."
     says = f"{d:.1f} points in {found.measure}, 95\u00a0% interval {_points(low)} to {_points(high)}, p {_p(p / 100)}"
+    if isinstance(scope.elsewhere, Elsewhere):
+        says += f"; for other languages {' to '.join(_points(100 * float(bound[better, worse])) for bound in scope.elsewhere)}"
     if scope.p[a, b] <= 1 - LEVEL:
         return f"{found.names[better]} is better than {found.names[worse]} {over}: {says}."
     more = f"It would take about {float(scope.more[a, b]):,.0f} more topics, some {scope.more_queries(a, b):,.0f} queries, to find such a difference in this comparison alone"
@@ -124,6 +135,7 @@ def overall_table(found: Contest, a: int, b: int) -> Table:
         Column("first", first, "percent", found.names[a]), Column("second", second, "percent", found.names[b]),
         Column("difference", f"{first} minus {second}", "points"),
         Column("low", "from", "points", "95\u00a0% interval, topics resampled"), Column("high", "to", "points"),
+        Column("elsewhere", "for other languages", "points", "from: 95\u00a0% interval had other query and document languages been drawn, too"), Column("elsewhere_high", "to", "points"),
         Column("p", "p", "p", "topics flipped; two-sided, not corrected for the number of systems"),
         Column("detectable", "detectable", "percent", "the smallest true difference that is found in four of five cases"),
         Column("more_topics", "more topics", "integer", "how many more would find this difference in four of five cases, in this comparison alone; 0 where it is found already"),
@@ -133,13 +145,15 @@ def overall_table(found: Contest, a: int, b: int) -> Table:
         (
             scope.title, scope.pairs, scope.queries, scope.topics, float(scope.scores[a]), float(scope.scores[b]),
             Marked(float(scope.difference[a, b]), "*" if scope.p[a, b] <= 1 - LEVEL else ""), float(scope.least[a, b]), float(scope.most[a, b]),
-            float(scope.p[a, b]), float(scope.detectable[a, b]), float(scope.more[a, b]), scope.more_queries(a, b),
+            *((None, None) if isinstance(scope.elsewhere, str) else (float(bound[a, b]) for bound in scope.elsewhere)), float(scope.p[a, b]), float(scope.detectable[a, b]), float(scope.more[a, b]), scope.more_queries(a, b),
         )
         for scope in found.scopes
     ]  # fmt: skip
     note = (
         "* p at most 5\u00a0%. Means are over pairs, unweighted; data sets weigh alike. Topics are flipped and resampled whole, with all their languages."
         " Detectable, more topics and more queries are those of this comparison alone, without a correction for the number of systems."
+        " For other languages: each language left out in turn, with all its pairs; wide rather than narrow."
+        f"{''.join(f' Not known of {scope.title}: {scope.elsewhere}.' for scope in found.scopes if isinstance(scope.elsewhere, str))}"
     )
     return Table(f"{found.measure} of {found.called(a)} and {found.called(b)}", columns, tuple(rows), note)
 
@@ -245,9 +259,12 @@ def _contest(index: Index, measure: str, lines: tuple[int, ...], boards: Sequenc
     parts = [(board, mask, _sums(board, mask, places, measure)) for board, mask, places in kept if board.shape.topic is not None]
     missing += [f"{maps.short(board)}: no layout says what a topic is, so its mean cannot be tested." for board, *_ in kept if board.shape.topic is None]
     scopes = [_scope(maps.short(board), sums, int(mask.sum()), int(board.shape.n[mask].sum())) for board, mask, sums in parts]
+    tested = [part for part in kept if part[0].shape.topic is not None]
+    scopes = [scope._replace(elsewhere=_elsewhere([of], sums, measure)) for scope, of, (*_, sums) in zip(scopes, tested, parts, strict=True)]
     if len(parts) > 1:
         whole = sig.join([sums for *_, sums in parts])
-        scopes.append(_scope("all together", whole, sum(scope.pairs for scope in scopes), sum(scope.queries for scope in scopes)))
+        together = _scope("all together", whole, sum(scope.pairs for scope in scopes), sum(scope.queries for scope in scopes))
+        scopes.append(together._replace(elsewhere=_elsewhere(tested, whole, measure)))
     chosen, shared_masks, all_places = zip(*kept, strict=True) if kept else ((), (), ())
     return Contest(measure, lines, names, chosen, shared_masks, all_places, tuple(scopes), tuple(missing))
 
@@ -276,6 +293,22 @@ def _scope(title: str, sums: sig.TopicSums, pairs: int, queries: int) -> Scope:
         square(most, -least, 0), square(p, p, 1), square(sig.holm(p) <= 1 - LEVEL, sig.holm(p) <= 1 - LEVEL, 0).astype(bool),
         square(detectable, detectable, np.nan), square(more, more, np.inf),
     )  # fmt: skip
+
+
+def _elsewhere(parts: Sequence[tuple[Board, Bools, Sequence[int]]], sums: sig.TopicSums, measure: str) -> Elsewhere | str:
+    """Of all systems at these places of the boards, given the topic sums of all boards; or why not."""
+    pairs = [[pair for pair, there in zip(board.pairs, mask, strict=True) if there] for board, mask, _ in parts]
+    for (board, *_), mine in zip(parts, pairs, strict=True):
+        if why := too_few_languages(mine):
+            return f"{maps.short(board)}: {why}" if len(parts) > 1 else why
+    codes = sorted({code for mine in pairs for pair in mine for code in pair})
+    means = [board.means(measure)[list(places)][:, mask] for board, mask, places in parts]
+    moved = np.mean([moved_by_languages(mine, values, codes) for mine, values in zip(pairs, means, strict=True)], axis=0)
+    i, j = np.triu_indices(len(sums.scores), 1)
+    fewest = min(len(set(side)) for mine in pairs for side in zip(*mine, strict=True))
+    error = sig.topic_se(sums.centred[i] - sums.centred[j])
+    low, high = sig.language_interval(sums.scores[i] - sums.scores[j], error, moved[i] - moved[j], sums.sums.shape[1], fewest, LEVEL)
+    return Elsewhere(_square(len(sums.scores), i, j, low, -high, 0), _square(len(sums.scores), i, j, high, -low, 0))
 
 
 def _square(size: int, i: Ints, j: Ints, above: npt.ArrayLike, below: npt.ArrayLike, diagonal: float) -> Floats:

@@ -38,8 +38,9 @@ class Consistency(NamedTuple):
 class Effect(NamedTuple):
     """What the document's language does to the rank of questions in one language (PEER, pooled over topics, as an effect size).
 
-    ``epsilon``: Kruskal and Wallis' epsilon squared, the share of the variance of gold ranks that the document language explains: 0 is none. ``chance``: what
-    it would be of ``n`` independent ranks without any effect. ``best``, ``worst``: the document languages with the best and the worst mean rank.
+    ``epsilon``: Kruskal and Wallis' epsilon squared, the share of the variance of gold ranks that the document language explains: 0 is none. ``chance``: its
+    mean without any effect, the ranks of each topic exchanged between its document languages, and those of topics with one document language among each
+    other. ``best``, ``worst``: the document languages with the best and the worst mean rank.
     """
 
     query: str
@@ -107,10 +108,9 @@ def language_effects(board: Board, row: int, mask: Bools) -> tuple[Effect, ...]:
             continue
         ranks = rankdata(-value[columns])
         means = np.array([ranks[group == i].mean() for i in held])
-        between = sum((group == i).sum() * (mean - ranks.mean()) ** 2 for i, mean in zip(held, means, strict=True))
-        within = ((ranks - ranks.mean()) ** 2).sum()
         best, worst = (board.pairs[held[at]].document for at in (means.argmin(), means.argmax()))
-        found.append(Effect(query, n, len(held), float(between / within) if within > 0 else 0.0, (len(held) - 1) / (n - 1), best, worst))
+        epsilon, chance = _explained(ranks, group, None if board.shape.topic is None else board.shape.topic[columns])
+        found.append(Effect(query, n, len(held), epsilon, chance, best, worst))
     return tuple(found)
 
 
@@ -126,6 +126,28 @@ def disparity(board: Board, means: Floats, mask: Bools) -> Disparity | None:
         float(values.std() / values.mean()) if values.mean() > 0 else np.nan,
         float(values[same].mean() - values[~same].mean()) if same.any() and not same.all() else None,
     )  # fmt: skip
+
+
+def _explained(ranks: Floats, group: npt.NDArray[np.integer], topic: npt.NDArray[np.integer] | None) -> tuple[float, float]:
+    """Epsilon squared of ranks [n] in groups [n], and its mean over all exchanges within blocks: topics in several groups, and all others as one block."""
+    held, of = np.unique(group, return_inverse=True)
+    block = np.zeros(len(ranks), np.int64)
+    if topic is not None:
+        _, number = np.unique(topic, return_inverse=True)
+        several = (np.bincount(np.unique(number * len(held) + of) // len(held)) > 1)[number]
+        block = np.where(several, number + 1, 0)
+    _, block = np.unique(block, return_inverse=True)
+    centred = ranks - ranks.mean()
+    whole = float((centred**2).sum())
+    if whole == 0:
+        return 0.0, 0.0
+    size, n = np.bincount(block), np.bincount(of)
+    mean = np.bincount(block, centred) / size
+    spread = np.bincount(block, (centred - mean[block]) ** 2) / np.maximum(size - 1, 1)
+    cell, drawn = np.unique(block * len(held) + of, return_counts=True)  # how many values a group draws from a block
+    at, into = cell // len(held), cell % len(held)
+    expected = np.bincount(into, drawn * mean[at]) ** 2 + np.bincount(into, drawn * (1 - drawn / size[at]) * spread[at])
+    return float((np.bincount(of, centred) ** 2 / n).sum()) / whole, float((expected / n).sum()) / whole
 
 
 def _by_document(board: Board, row: int, mask: Bools) -> Iterator[tuple[tuple[str, ...], npt.NDArray[np.int64], Floats]]:

@@ -224,19 +224,17 @@ def _bias_loss(
 
 
 def _lift(index: Index, boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]], entries: npt.NDArray[np.int32]) -> Floats:
-    """Same-language lift among the first 10, where the relevant document is in another language: mean over the chosen query languages, then boards."""
+    """Same-language lift among the first 10, where the relevant document is in another language: mean over the chosen query languages, then boards.
+
+    NaN unless all are known: every query language that is asked across languages and that the pool has documents of, on every board that has such.
+    """
     codes, whole = lifts(index)
     found = []
     for b, (board, mask) in enumerate(zip(boards, pairs, strict=True)):
-        asked = sorted({codes[board.pairs[i].query] for i in np.flatnonzero(mask) if board.pairs[i].query in codes})
-        found.append(np.where((entries[:, b] >= 0)[:, None], whole[np.maximum(entries[:, b], 0)][:, asked], np.nan))
-    return _mean(np.stack([_mean(each) for each in found], axis=1)) if found else np.zeros(len(entries))
-
-
-def _mean(values: Floats) -> Floats:
-    """Of each row's numbers, NaN where it has none."""
-    there = np.isfinite(values)
-    return np.where(there.any(1), np.where(there, values, 0).sum(1) / np.maximum(there.sum(1), 1), np.nan)
+        counted = {pair.query for pair in board.pairs if not pair.same and board.pool.get(pair.query)}
+        if asked := sorted(codes[code] for code in {board.pairs[i].query for i in np.flatnonzero(mask)} & counted):
+            found.append(np.where(entries[:, b] >= 0, whole[np.maximum(entries[:, b], 0)][:, asked].mean(1), np.nan))
+    return np.mean(found, axis=0) if found else np.full(len(entries), np.nan)
 
 
 def lifts(index: Index) -> tuple[dict[str, int], Floats]:
@@ -247,7 +245,8 @@ def lifts(index: Index) -> tuple[dict[str, int], Floats]:
 def _all_lifts(index: Index) -> tuple[dict[str, int], Floats]:
     frame = index.bias
     frame = frame[(frame["depth"] == 10) & (frame["gold"] == "other")]
-    codes = {code: i for i, code in enumerate(sorted({*frame["query"].cat.categories, *frame["document"].cat.categories}))}
+    asked = {code for board in index.boards.values() for code in board.query_languages}
+    codes = {code: i for i, code in enumerate(sorted({*frame["query"].cat.categories, *frame["document"].cat.categories, *asked}))}
     query, document = (np.array([codes[c] for c in frame[x].cat.categories])[frame[x].cat.codes.to_numpy()] for x in ("query", "document"))
     entry, count = frame["entry"].to_numpy(), frame["count"].to_numpy(float)
     group = entry.astype(np.int64) * len(codes) + query
