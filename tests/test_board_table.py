@@ -13,8 +13,11 @@ from clir_bench import resources
 from clir_bench.claims import MACRO
 from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
 from clir_bench.exhibits.gaps import chart_words, comparisons, detectable, gap, interval_chart, tier_sentences
+from clir_bench.exhibits.ledger import cost_of
+from clir_bench.exhibits.profile import system_facts
 from clir_bench.exhibits.published import published_table
 from clir_bench.exhibits.tables import Interval, Link, Table
+from clir_bench.site.api_records import placed, system
 from clir_bench.standings import Index, Selection, Standing, open_index, standing
 from clir_bench.standings.costs import pace, query_ms
 from clir_bench.standings.index import Line
@@ -108,6 +111,26 @@ def test_ranked_and_others_are_all_systems_and_the_others_are_told_why(index: In
         assert cell["why"] == ("not all pairs" if partial else "no gold ranks: nothing can be tested")
         assert partial or not any(s.gold_ranks for s in mine)
         assert cell["trust"] in ("claimed", "consistent") or partial
+
+
+def test_a_system_whose_submissions_differ_is_told_by_the_newest_everywhere(index: Index, both: Standing) -> None:
+    two, size = np.flatnonzero((both.entries >= 0).all(1) & (both.tier > 0)), index.entries["weights_bytes"].to_numpy(float)
+    row = next(int(row) for row in two if (size[both.entries[row]] > 0).all())
+    first, second = both.entries[row].tolist()
+    for newest, older in ((first, second), (second, first)):
+        changed = index.entries.copy()
+        changed.loc[[newest, older], "started"] = ["2031-05-06T00:00:00Z", "2031-05-05T00:00:00Z"]
+        changed.loc[[newest, older], "weights_bytes"] = [7.77e12, 9.99e12]
+        moved = replace(index, entries=changed, cache={})
+        cell = cells(board_table(moved, both, np.array([row]), tuple(columns_of(both))))[index.lines[both.lines[row]]]
+        assert (cell["gigabytes"], cell["date"]) == (7770, "2031-05-06")
+        assert cost_of(moved, both.boards, int(both.lines[row])).gigabytes == 7770
+        assert dict(system_facts(moved, int(both.lines[row])))["Weights"] == "7770.00 GB as published"
+        assert system(moved, int(both.lines[row]))["weights_bytes"] == placed(moved, both, row)["weights_bytes"] == 7_770_000_000_000
+        assert order_rows(moved, both, "date").ranked[0] == row
+        assert index.newest_of(np.array([[-1, first], [-1, -1]], np.int32)).tolist() == [first, -1]
+    same = index.entries.assign(started="2031-05-06T00:00:00Z")
+    assert replace(index, entries=same).newest_of(both.entries[row]) == max(first, second)  # one rule for two of one moment
 
 
 @pytest.mark.parametrize("order", ORDERS)

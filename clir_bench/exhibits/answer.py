@@ -14,9 +14,9 @@ from clir_bench.exhibits.board_table import Rows, board_table, caution, system_a
 from clir_bench.exhibits.gaps import comparisons, detectable, gap
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.significance import more_queries
-from clir_bench.standings.costs import Pace, pace
+from clir_bench.standings.costs import Pace, gigabytes, pace
 from clir_bench.standings.index import Index, Line
-from clir_bench.standings.memory import column, remembered
+from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing, standing
 from clir_bench.standings.selection import Selection
 
@@ -79,9 +79,8 @@ def answer(index: Index, wish: Selection) -> Answer | None:
     group = np.flatnonzero(s.tier == 1) if s.ranked else scored[:_UNTESTED]
     if not len(group):
         return None
-    sizes = [_gigabytes(index, s, int(row)) for row in group]
-    smallest = min(zip(sizes, group.tolist(), strict=True), key=lambda each: (math.inf if each[0] is None else each[0], each[1]))[1]
-    return Answer(s, group, smallest, "queries" if s.topics == s.queries else "topics")
+    smallest = group[np.lexsort((group, gigabytes(index, s.entries[group])))[0]]  # what is not known is sorted last
+    return Answer(s, group, int(smallest), "queries" if s.topics == s.queries else "topics")
 
 
 def headline(index: Index, found: Answer) -> str:
@@ -111,8 +110,8 @@ def _grounds(index: Index, found: Answer) -> tuple[str, ...]:
         return (f"By {found.count} all {s.ranked - 1:,} others that pass can be told from it (Holm, 5\u00a0%).",)
     others = "the other" if len(found.group) == 2 else f"any of the {len(found.group) - 1:,} others"
     told = [f"{_name(index, s, best)} scores best, but {found.count} do not tell {others} from it (Holm over {comparisons(s):,} comparisons, 5\u00a0%)."]
-    size = _gigabytes(index, s, found.pick)
-    if size is not None:
+    size = float(gigabytes(index, s.entries[found.pick]))
+    if math.isfinite(size):
         told.append(f"The smallest is {_name(index, s, found.pick)}: {f'{size:.2f} GB' if size else 'it has no weights'}.")
     other = found.pick if found.pick != best else int(found.group[1])
     return (*told, *_quickest(index, found), *_to_separate(index, found, best, other))
@@ -168,7 +167,7 @@ def _effect(index: Index, s: Standing, words: str, does: Rows, does_not: Rows, a
 def _kinds(index: Index, s: Standing) -> dict[str, npt.NDArray[np.bool_]]:
     """Which places of a standing translate documents, translate questions, re-rank."""
     does = remembered(index, ("steps",), lambda: _steps(index))
-    return {words: np.asarray(each[s.entries.max(1)]) for words, each in does.items()}
+    return {words: np.asarray(each[index.newest_of(s.entries)]) for words, each in does.items()}
 
 
 def _steps(index: Index) -> dict[str, npt.NDArray[np.bool_]]:
@@ -203,11 +202,6 @@ def _rounded(count: float) -> str:
     """Two digits: more would be false precision."""
     digits = max(0, len(f"{count:.0f}") - 2)
     return f"{round(count, -digits):,.0f}"
-
-
-def _gigabytes(index: Index, s: Standing, row: int) -> float | None:
-    size = column(index, "weights_bytes")[s.entries[row].max()]
-    return float(size) / 1e9 if isinstance(size, int | float) and math.isfinite(size) else None
 
 
 def _name(index: Index, s: Standing, row: int) -> str:

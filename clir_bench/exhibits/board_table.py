@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from clir_bench.contamination import ORDER, State
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
-from clir_bench.standings.costs import pace
+from clir_bench.standings.costs import gigabytes, pace
 from clir_bench.standings.index import Floats, Index, Line
 from clir_bench.standings.memory import column, remembered
 from clir_bench.standings.overview import Standing
@@ -226,10 +226,10 @@ class _View:
         """What its submissions say of it: the newest of them where they differ."""
         all_entries = self.standing.entries[row]
         mine = all_entries[all_entries >= 0]
-        newest = mine[np.argmax(column(self.index, "started")[mine])]
+        newest = int(self.index.newest_of(all_entries))
         match key:
             case "gigabytes":
-                return _number(column(self.index, "weights_bytes")[newest], 1e-9)
+                return _number(float(gigabytes(self.index, all_entries)))
             case "parameters":
                 return _number(column(self.index, "parameters")[newest], 1e-6)
             case "dimension":
@@ -241,7 +241,7 @@ class _View:
             case "hardware":
                 return pace(self.index, all_entries).hardware or "differs by data set"
             case "licence":
-                return licence_words(self.index, int(newest))
+                return licence_words(self.index, newest)
             case "seen":
                 return seen_words(self.index, all_entries)
             case "seen_why":
@@ -286,16 +286,14 @@ def least_trust(index: Index, entries: npt.NDArray[np.int32]) -> str:
 
 def _sort_keys(index: Index, standing: Standing, order: Order) -> Floats:
     """What stands first has the smallest; NaN, that is unknown, is sorted last."""
-    entries, e = standing.entries, index.entries
     if order == "name":
         names = [str(index.lines[line]).casefold() for line in standing.lines]
         return np.argsort(np.argsort(names)).astype(np.float64)
     if order == "date":
-        moment = np.unique(e["started"].to_numpy(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
-        return np.asarray(-np.where(entries >= 0, moment[np.maximum(entries, 0)], -1.0).max(1))
+        moment = np.unique(index.entries["started"].to_numpy(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
+        return -moment[index.newest_of(standing.entries)].astype(np.float64)
     if order == "size":
-        first = entries[np.arange(len(entries)), (entries >= 0).argmax(1)]
-        return np.asarray(e["weights_bytes"].to_numpy(np.float64, na_value=np.nan)[first])
+        return gigabytes(index, standing.entries)
     return standing.loss if order == "bias loss" else -standing.worst
 
 

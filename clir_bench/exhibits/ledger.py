@@ -17,7 +17,7 @@ from clir_bench.exhibits.tables import Column, Interval, Link, Table
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
 from clir_bench.significance import TopicSums, join, pairwise_p, percentile_interval, resampled_scores, topic_sums
-from clir_bench.standings.costs import pace
+from clir_bench.standings.costs import gigabytes, pace
 from clir_bench.standings.index import Board, Floats, Index, Line
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import RESAMPLES
@@ -105,11 +105,8 @@ def changes(index: Index, scope: Scope, steps: Sequence[tuple[int, int]]) -> tup
 def cost_of(index: Index, boards: Sequence[Board], line: int) -> Cost:
     """What a system costs on these boards, as its runs recorded it."""
     entries = np.array([index.entry_of[board.key][line] for board in boards], np.int32)
-    size = index.entries["weights_bytes"].to_numpy(float, na_value=np.nan)[entries[entries >= 0]]
-    once, found = once_seconds(index)[entries].sum(), pace(index, entries)
-    return Cost(
-        float(size.max()) / 1e9 if np.isfinite(size).all() else None, found.ms, float(once) if np.isfinite(once) and found.hardware else None, found.hardware
-    )
+    size, once, found = float(gigabytes(index, entries)), once_seconds(index)[entries].sum(), pace(index, entries)
+    return Cost(size if np.isfinite(size) else None, found.ms, float(once) if np.isfinite(once) and found.hardware else None, found.hardware)
 
 
 def once_seconds(index: Index) -> Floats:

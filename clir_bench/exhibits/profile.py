@@ -86,7 +86,7 @@ def scores_table(index: Index, line: int) -> Table:
 def system_facts(index: Index, line: int) -> tuple[tuple[str, str | None], ...]:
     """What it takes to use the system, in words: of its newest submission."""
     e = index.entries
-    newest = max(entries_of(index, line).values(), key=lambda entry: (str(e["started"].to_numpy()[entry]), entry))
+    newest = int(index.newest_of(np.array([*entries_of(index, line).values()], np.int32)))
     row = e.loc[newest]
     size, parameters, dimension = (_number(index, name, newest) for name in ("weights_bytes", "parameters", "embedding_dim"))
     return (

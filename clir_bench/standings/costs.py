@@ -40,6 +40,12 @@ def pace(index: Index, entries: npt.NDArray[np.int32]) -> Pace:
     return Pace(ms if np.isfinite(ms) else None, str(machines.pop()))
 
 
+def gigabytes(index: Index, entries: npt.NDArray[np.int32]) -> Floats:
+    """The weights of all models that answer a query, by the newest submission of each system: float64 [...] of int32 [..., submissions]; NaN where unknown."""
+    size = remembered(index, ("gigabytes",), lambda: index.entries["weights_bytes"].to_numpy(float, na_value=np.nan) / 1e9)
+    return np.asarray(size[index.newest_of(entries)])
+
+
 def _query_ms(index: Index) -> Floats:
     timings, size = index.timings, len(index.entries)
     entry, items, stage = timings["entry"].to_numpy(), timings["items"].to_numpy(float), timings["stage"].astype(str).to_numpy()

@@ -165,6 +165,17 @@ class Index:
         """The day on which the newest submission was started, as 2026-11-26."""
         return str(self.entries["started"].max())[:10]
 
+    def newest_of(self, entries: IntArray) -> IntArray:
+        """The submission that was started last, of two at one moment the higher entry: int32 [...] of int32 [..., submissions], where -1 is none."""
+        age = np.where(entries >= 0, self._age[entries], -1)
+        return np.take_along_axis(entries, age.argmax(-1)[..., None], -1)[..., 0]
+
+    @cached_property
+    def _age(self) -> npt.NDArray[np.intp]:
+        """The place of each entry from the first to the last that was started."""
+        started = self.entries["started"].to_numpy(str)  # all UTC in one form, so they sort as text
+        return np.argsort(np.lexsort((np.arange(len(started)), started)))
+
     @cached_property
     def bias(self) -> pd.DataFrame:
         """Language profiles: entry, query, depth, gold, queries, document, count."""

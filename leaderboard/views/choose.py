@@ -67,7 +67,7 @@ def show_use(found: Answer) -> None:
         f"{index.lines[s.lines[found.pick]]}{kind}, as it was evaluated. In a checkout of clir-bench; --task path/to/folder evaluates it on documents of your own."
     )
     try:
-        use = use_of(index, int(s.entries[found.pick].max()))
+        use = use_of(index, int(index.newest_of(s.entries[found.pick])))
     except ClirBenchError:
         use = None
     if use and use.run:
