@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from generated_board import BOARDS, files, generated_index
 
 from clir_bench import resources
-from clir_bench.claims import MACRO
+from clir_bench.claims import FOLDER, MACRO
 from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
 from clir_bench.exhibits.gaps import chart_words, comparisons, detectable, gap, interval_chart, tier_sentences
 from clir_bench.exhibits.ledger import cost_of
 from clir_bench.exhibits.profile import system_facts
-from clir_bench.exhibits.published import published_table
+from clir_bench.exhibits.published import claim_rows, publications, published_table
 from clir_bench.exhibits.tables import Interval, Link, Table
+from clir_bench.site.api import claims
 from clir_bench.site.api_records import placed, system
+from clir_bench.site.citation import bibtex
 from clir_bench.standings import Index, Selection, Standing, open_index, standing
 from clir_bench.standings.costs import pace, query_ms
 from clir_bench.standings.index import Line
@@ -235,3 +238,18 @@ def test_the_real_submissions_make_a_board() -> None:
     assert {str(line_of(row[0])) for row in table.rows} >= {"clir-bench/bm25/multilingual", "sentence-transformers/all-MiniLM-L6-v2/native"}
     assert cells(table)[Line("clir-bench/bm25", "multilingual")]["licence"] == "no model"
     assert len(tier_sentences(index, found)) >= 2
+
+
+def test_publications_are_the_installations_where_the_folder_has_none_and_the_folders_where_it_has(index: Index, tmp_path: Path) -> None:
+    bare = replace(index, folder=tmp_path, cache={})
+    (bundled,) = publications(bare)
+    assert bundled.source.key == "goworek-2025"
+    assert claims(bare, {})["claims"] == claims(index, {})["claims"]
+    assert claim_rows(bare) == claim_rows(index)
+    assert bundled.source.bibtex in bibtex(bare)
+    stored = json.loads((index.folder / FOLDER / "goworek-2025.json").read_text())
+    own = replace(index, folder=tmp_path / "own", cache={})
+    (own.folder / FOLDER).mkdir(parents=True)
+    (own.folder / FOLDER / "own.json").write_text(json.dumps(stored | {"source": stored["source"] | {"key": "own", "bibtex": "@misc{own}"}}))
+    assert [publication.source.key for publication in publications(own)] == ["own"]
+    assert bibtex(own).rstrip().endswith("@misc{own}")

@@ -7,6 +7,7 @@ from functools import partial
 from clir_bench import claims as published
 from clir_bench.claims import BM25, Cell, Claims
 from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.published import publications
 from clir_bench.exhibits.tables import Cell as Shown
 from clir_bench.exhibits.tables import Column, Link, Table
 from clir_bench.paper import match
@@ -15,12 +16,6 @@ from clir_bench.standings.memory import remembered
 from clir_bench.submission import Submission
 
 _OURS_BM25 = "clir-bench/bm25"
-
-
-def publications(index: Index) -> tuple[Claims, ...]:
-    """The publications beside the submissions; where there are none, those that come with clir-bench. Raises ClirBenchError for a file that does not hold."""
-    folder = index.folder / published.FOLDER
-    return remembered(index, ("publications",), lambda: published.load_claims(folder) or published.load_claims())
 
 
 def table_facts(publication: Claims) -> list[tuple[str, str]]:

@@ -13,12 +13,12 @@ import numpy as np
 from clir_bench import languages
 from clir_bench.exhibits import profile, tongues
 from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, order_rows, system_address, unranked_table, usual_columns
-from clir_bench.exhibits.cells import all_printed, publications, table_facts
+from clir_bench.exhibits.cells import all_printed, table_facts
 from clir_bench.exhibits.gaps import tier_sentences
 from clir_bench.exhibits.ledger import chain_of
 from clir_bench.exhibits.maps import Map, asked, cells, map_table, short
 from clir_bench.exhibits.pair_views import best_systems
-from clir_bench.exhibits.published import claim_rows, published_table
+from clir_bench.exhibits.published import claim_rows, publications, published_table
 from clir_bench.exhibits.tables import Cell, Column, Link, Table
 from clir_bench.records import TimingRecord
 from clir_bench.site.api import FILES

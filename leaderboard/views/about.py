@@ -9,7 +9,8 @@ import streamlit as st
 
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits import profile
-from clir_bench.exhibits.cells import all_printed, publications, table_facts
+from clir_bench.exhibits.cells import all_printed, table_facts
+from clir_bench.exhibits.published import publications
 from clir_bench.exhibits.reference import SECTIONS, boards_table
 from clir_bench.exhibits.tables import Column, Table
 from clir_bench.site import api
