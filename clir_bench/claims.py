@@ -26,7 +26,7 @@ from clir_bench.typology import FEATURES
 FOLDER = "claims"
 """Where claim files lie below a folder of submissions."""
 MACRO = "macro over pairs"
-"""What languages are similar in (URIEL): what a correlation over pairs is with."""
+"""What a cell is over that is the unweighted mean of all pairs."""
 BM25 = "bm25"
 MAX_BYTES = 1_000_000
 

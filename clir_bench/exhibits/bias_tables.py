@@ -1,4 +1,4 @@
-"""The tables and charts of what a system prefers and whom it serves: what the page Bias and the export show.
+"""The tables of what a system prefers and whom it serves: what the page Bias and the export show.
 
 A same-language rate is never given without the recall in the documents' own language and the bias loss: a rate says nothing of what was missed.
 """

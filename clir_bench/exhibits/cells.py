@@ -10,7 +10,7 @@ from clir_bench.exhibits.board_table import system_address
 from clir_bench.exhibits.published import publications
 from clir_bench.exhibits.tables import Cell as Shown
 from clir_bench.exhibits.tables import Column, Link, Table
-from clir_bench.paper import match
+from clir_bench.paper import match, queries
 from clir_bench.standings.index import Index, Line
 from clir_bench.standings.memory import remembered
 from clir_bench.submission import Submission
@@ -45,7 +45,7 @@ def all_printed(index: Index) -> Table:
     rows = [
         (
             Link(f"{publication.source.key}, {table.table}", table.url), f"{cell.row} / {cell.column}", cell.value, table.unit, cell.n, cell.n_from,
-            published.possible(cell, table.unit).state, " ".join(filter(None, [cell.caution])),
+            published.possible(cell, table.unit).state, cell.caution or "",
         )
         for publication in publications(index)
         for table in publication.tables
@@ -93,8 +93,7 @@ def _row(index: Index, publication: Claims, table: published.Table, cell: Cell) 
     if found is not None:
         value, submission = found
         line = Line(submission.system.name, submission.system.variant)
-        n = sum(record.measures[str(cell.measure)].n for record in submission.pairs if cell.over in (published.MACRO, str(record.pair)))
-        ours = (value, n, Link(str(line), system_address(line)))
+        ours = (value, queries(cell, submission), Link(str(line), system_address(line)))
     return (Link(f"{cell.row} / {cell.column}", table.url), cell.value, cell.n, cell.n_from, *ours, cell.caution)
 
 

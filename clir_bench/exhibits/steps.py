@@ -133,7 +133,7 @@ def translation_table(index: Index, scope: Scope, lines: Sequence[int]) -> Table
 
 
 class _Costs(NamedTuple):
-    """Numbers of a run that a table tells before and after a step: title, help and where they are from."""
+    """Numbers of a run that a table tells before and after a step: what each is of, and its title."""
 
     of: tuple[tuple[str, str], ...]
 

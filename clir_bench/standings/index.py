@@ -146,7 +146,7 @@ class Index:
     entry_of: dict[str, IntArray]
     problems: tuple[str, ...]
     cache: dict[object, object] = field(default_factory=dict)
-    """What was computed from it and is worth keeping; ``overview`` writes here."""
+    """What was computed from it and is worth keeping; ``memory`` writes here."""
 
     def stages(self, entry: int) -> tuple[Stage, ...]:
         """The chain of a submission."""
