@@ -12,12 +12,12 @@ from generated_board import BOARDS, files, generated_index
 
 from clir_bench import resources
 from clir_bench.claims import FOLDER, MACRO
-from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
+from clir_bench.exhibits.board_table import MORE, ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
 from clir_bench.exhibits.gaps import chart_words, comparisons, detectable, gap, interval_chart, tier_sentences
 from clir_bench.exhibits.ledger import cost_of
 from clir_bench.exhibits.profile import system_facts
 from clir_bench.exhibits.published import claim_rows, publications, published_table
-from clir_bench.exhibits.tables import Interval, Link, Table
+from clir_bench.exhibits.tables import Column, Interval, Link, Named, Table
 from clir_bench.site.api import claims
 from clir_bench.site.api_records import placed, system
 from clir_bench.site.citation import bibtex
@@ -68,8 +68,9 @@ def test_every_cell_is_what_a_slow_loop_finds_in_the_files(index: Index, both: S
         assert score.value == pytest.approx(sum(macro.values()) / len(BOARDS))
         assert 0 <= score.low <= score.value <= score.high <= 1
         worst = min(((mean, str(record.pair)) for found in means.values() for mean, record in found), key=lambda each: each[0])
-        assert cell["worst"] == pytest.approx(worst[0])
-        assert str(cell["worst_pair"]).split(",", maxsplit=1)[0] in {str(r.pair) for found in means.values() for mean, r in found if mean == worst[0]}
+        assert isinstance(cell["worst"], Named)
+        assert cell["worst"].value == pytest.approx(worst[0])
+        assert cell["worst"].name.split(",", maxsplit=1)[0] in {str(r.pair) for found in means.values() for mean, r in found if mean == worst[0]}
         loss = [[r.bias_loss("R@10") for _, r in found if not r.pair.same] for found in means.values()]
         if any(None in each for each in loss):
             assert np.isnan(cell["loss"])  # type: ignore[call-overload]
@@ -143,7 +144,7 @@ def test_orders_put_the_best_first_and_the_unknown_last(index: Index, both: Stan
     values = {
         "score": [-cell["score"].value for cell in found.values()],  # type: ignore[attr-defined]
         "name": [str(line).casefold() for line in found],
-        "worst pair": [-cell["worst"] for cell in found.values()],  # type: ignore[operator]
+        "worst pair": [-cell["worst"].value for cell in found.values()],  # type: ignore[attr-defined]
         "bias loss": [cell["loss"] for cell in found.values()],
         "size": [np.nan if cell["gigabytes"] is None else cell["gigabytes"] for cell in found.values()],
         "date": [-int(str(cell["date"]).replace("-", "")) for cell in found.values()],
@@ -163,11 +164,16 @@ def test_only_names_with_all_words_are_found(index: Index, both: Standing) -> No
     assert not len(order_rows(index, both, "score", "no-such").ranked)
 
 
-def test_usual_columns_are_at_most_17_and_a_choice_keeps_the_first_four(index: Index, both: Standing) -> None:
+def test_usual_columns_are_at_most_15_of_three_data_sets_and_a_choice_keeps_the_first_four(index: Index, both: Standing) -> None:
     alone = standing(index, Selection(boards=BOARDS[:1]))
-    assert len(usual_columns(both)) <= 17
-    assert {"trust", "ms", "licence", "lift", "worst", "seen", "gigabytes", "loss", *BOARDS} <= set(usual_columns(both))
-    assert "date" in usual_columns(alone)
+    (another, part), three = (replace(both.boards[0], key="another-v1"), both.pairs[0]), both
+    three = replace(both, boards=(*both.boards, another), pairs=(*both.pairs, part))
+    assert "cross" in usual_columns(three)
+    assert len(usual_columns(three)) <= 15
+    for found in (alone, both, three):
+        assert {"trust", "ms", "worst", "seen", "gigabytes", "loss", "date"} < set(usual_columns(found))
+        assert {*usual_columns(found), *MORE} == set(columns_of(found))  # the picker offers the others: none is lost
+    assert {*BOARDS} < set(usual_columns(both))
     assert not set(BOARDS) & set(columns_of(alone))  # one data set's score is the score
     table = board_table(index, both, order_rows(index, both).ranked[:2], ("trust", "no such"))
     assert [column.key for column in table.columns] == ["system", "tier", "rank", "score", "trust"]
@@ -234,7 +240,7 @@ def test_the_real_submissions_make_a_board() -> None:
     index = open_index(resources.folder("submissions"), build=True)
     found = standing(index, Selection())
     rows = order_rows(index, found)
-    table = board_table(index, found, rows.ranked)
+    table = board_table(index, found, rows.ranked, ("licence",))
     assert {str(line_of(row[0])) for row in table.rows} >= {"clir-bench/bm25/multilingual", "sentence-transformers/all-MiniLM-L6-v2/native"}
     assert cells(table)[Line("clir-bench/bm25", "multilingual")]["licence"] == "no model"
     assert len(tier_sentences(index, found)) >= 2
@@ -253,3 +259,14 @@ def test_publications_are_the_installations_where_the_folder_has_none_and_the_fo
     (own.folder / FOLDER / "own.json").write_text(json.dumps(stored | {"source": stored["source"] | {"key": "own", "bibtex": "@misc{own}"}}))
     assert [publication.source.key for publication in publications(own)] == ["own"]
     assert bibtex(own).rstrip().endswith("@misc{own}")
+
+
+def test_a_named_fraction_is_one_cell_to_read_and_two_in_files() -> None:
+    table = Table("t", (Column("system", "System"), Column("worst", "Worst pair", "named")), (("a", Named(0.125, "ar-ru, <Sample>")), ("b", None)))
+    assert table.csv() == 'system,worst,worst_name\na,0.125,"ar-ru, <Sample>"\nb,,\n'
+    assert json.loads(table.json())["rows"] == [
+        {"system": "a", "worst": 0.125, "worst_name": "ar-ru, <Sample>"},
+        {"system": "b", "worst": None, "worst_name": None},
+    ]
+    assert "12.5\u2002ar-ru, &lt;Sample&gt;" in table.html()
+    assert "12.5\u2002ar-ru, <Sample>" in table.latex()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench.contamination import ORDER, State
-from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Named, Table
 from clir_bench.standings.costs import gigabytes, pace
 from clir_bench.standings.index import Floats, Index, Line
 from clir_bench.standings.memory import column, remembered
@@ -24,7 +24,6 @@ Order = Literal["score", "name", "worst pair", "bias loss", "size", "date"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 SEEN_WORDS: dict[State, str] = {state: state.replace("_", " ") for state in ORDER}
 """What a system was trained on of what a data set evaluates, in a word."""
-_MOST = 17  # columns that are shown where nothing is said; the last are off a small screen
 
 
 class Placed(NamedTuple):
@@ -67,8 +66,8 @@ def mixed(standing: Standing) -> int:
 
 
 def usual_columns(standing: Standing) -> tuple[str, ...]:
-    """The keys that are shown where the reader chose none: at most 17."""
-    return tuple(key for key in columns_of(standing) if key not in _MORE)[:_MOST]
+    """The keys that are shown where the reader chose none: 15 of three data sets."""
+    return tuple(key for key in columns_of(standing) if key not in MORE)
 
 
 def system_address(line: Line) -> str:
@@ -150,8 +149,7 @@ def _head(measure: str) -> tuple[Column, ...]:
 _CROSS = Column("cross", "Two languages", "percent", "The score over the pairs of two languages alone")
 _ALWAYS = ("system", "tier", "rank", "score")
 _TAIL = (
-    Column("worst", "Worst pair", "percent", "The measure on its worst pair"),
-    Column("worst_pair", "which", "text", "The worst of the chosen pairs, query language first"),
+    Column("worst", "Worst pair", "named", "The measure on the worst of the chosen pairs, and which it is, query language first"),
     Column("own", "Own language", "percent", "The measure had the pool held only the document's language; pairs of two languages"),
     Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool: what other languages in the pool cost; pairs of two languages"),
     Column("lift", "Lift", "number", "Same-language lift: share of the query's language among the first 10 over its share of the pool, where the relevant "
@@ -169,7 +167,8 @@ _TAIL = (
     Column("dtype", "Computed in", "text", "dtype of encoders and re-rankers"),
     Column("date", "Date", "text", "Of its newest run, UTC"),
 )  # fmt: skip
-_MORE = ("own", "hardware", "parameters", "dimension", "dtype", "seen_why")  # shown only where asked for
+MORE = ("own", "lift", "hardware", "licence", "seen_why", "parameters", "dimension", "dtype")
+"""Columns that are shown only where they are asked for."""
 
 
 def _note(index: Index, standing: Standing, rows: Rows, shown: Sequence[Column]) -> str:
@@ -205,9 +204,9 @@ class _View:
                 return rank_words(s, row)
             case "score":
                 return Interval(float(s.score[row]), float(s.low[row]), float(s.high[row]))
-            case "worst_pair":
-                return worst_words(s, row)
-            case "cross" | "worst" | "own" | "loss" | "lift":
+            case "worst":
+                return worst_cell(s, row)
+            case "cross" | "own" | "loss" | "lift":
                 return float(getattr(s, key)[row])
             case "pairs":
                 return f"{s.cells[row]:,} of {s.cells_of:,}"
@@ -259,12 +258,12 @@ def rank_words(standing: Standing, row: int) -> str | None:
     return None if not low else f"{low}" if low == high else f"{low}–{high}"
 
 
-def worst_words(standing: Standing, row: int) -> str | None:
-    """The worst pair, with its data set where there are several."""
+def worst_cell(standing: Standing, row: int) -> Named | None:
+    """The measure on the worst pair, and which it is, with its data set where there are several."""
     if (found := standing.worst_pair[row]) is None:
         return None
     board = next(board for board in standing.boards if board.key == found[0])
-    return f"{found[1]}, {board.label}" if len(standing.boards) > 1 else str(found[1])
+    return Named(float(standing.worst[row]), f"{found[1]}, {board.label}" if len(standing.boards) > 1 else str(found[1]))
 
 
 def licence_words(index: Index, entry: int) -> str:

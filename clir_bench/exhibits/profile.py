@@ -10,7 +10,7 @@ import numpy as np
 
 from clir_bench.errors import SubmissionError
 from clir_bench.events import LOG, Event, read_events
-from clir_bench.exhibits.board_table import licence_words, rank_words, system_address, worst_words
+from clir_bench.exhibits.board_table import licence_words, rank_words, system_address, worst_cell
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.lineage import Chain, stage_texts
 from clir_bench.records import TimingRecord
@@ -75,7 +75,7 @@ def scores_table(index: Index, line: int) -> Table:
         Column("tier", "Tier", "integer", "Among all systems there; those of one tier cannot be told from its leader"),
         Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
         *(Column(name, name, "interval" if i == 0 else "percent", "Macro mean over its pairs") for i, name in enumerate(names)),
-        Column("worst", "Worst pair", "text", "Query language first"), Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool"),
+        Column("worst", "Worst pair", "named", "Which it is: query language first"), Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool"),
         Column("lift", "Lift", "number", "Same-language lift among the first 10; 1 is indifference"),
     )  # fmt: skip
     partial = any(not index.entries["complete"].to_numpy()[entry] for entry in entries_of(index, line).values())
@@ -199,10 +199,9 @@ def _on_board(index: Index, board: Board, line: int, names: Sequence[str]) -> tu
         else means.get(name)
         for i, name in enumerate(names)
     ]
-    worst = f"{worst_words(found, row)}: {100 * found.worst[row]:.1f}" if found.worst_pair[row] else None
     return (
         board.title, f"{found.cells[row]:,} of {found.cells_of:,}", int(index.entries["evaluated"].to_numpy()[found.entries[row, 0]]), int(found.tier[row]) or None,
-        rank_words(found, row), *cells, worst, float(found.loss[row]), float(found.lift[row]),
+        rank_words(found, row), *cells, worst_cell(found, row), float(found.loss[row]), float(found.lift[row]),
     )  # fmt: skip
 
 

@@ -15,7 +15,9 @@ from functools import cached_property
 from html import escape
 from typing import Literal, NamedTuple
 
-Kind = Literal["text", "percent", "points", "number", "integer", "gigabytes", "interval", "correlation", "difference", "link", "heat", "change", "ratio", "p"]
+Kind = Literal[
+    "text", "percent", "points", "number", "integer", "gigabytes", "interval", "correlation", "difference", "link", "named", "heat", "change", "ratio", "p"
+]
 
 
 class Interval(NamedTuple):
@@ -33,6 +35,13 @@ class Link(NamedTuple):
     address: str
 
 
+class Named(NamedTuple):
+    """A fraction and what it is of, as the worst pair."""
+
+    value: float
+    name: str
+
+
 class Marked(NamedTuple):
     """A number and what is to be said of it in a sign or two; ``mark`` is "" where there is nothing to say."""
 
@@ -40,14 +49,14 @@ class Marked(NamedTuple):
     mark: str
 
 
-Cell = str | float | int | bool | Interval | Link | Marked | None
+Cell = str | float | int | bool | Interval | Link | Named | Marked | None
 
 
 class Column(NamedTuple):
     """A column. ``percent`` and ``heat`` show fractions as percent, the latter shaded; ``points`` and ``change`` differences, with their sign, the latter shaded.
 
     ``interval``, ``correlation`` and ``difference`` hold an Interval: of a fraction, drawn; from -1 to 1; of a difference. ``ratio`` is shaded by its logarithm:
-    1 is bare, 8 and 1/8 are darkest.
+    1 is bare, 8 and 1/8 are darkest. ``named`` holds a Named: in files the name is a column of its own.
     """
 
     key: str
@@ -94,7 +103,7 @@ class Table:
 
     def latex(self) -> str:
         """A ``tabular`` with booktabs rules, numbers as shown."""
-        align = "".join("l" if column.kind in ("text", "link") else "r" for column in self.columns)
+        align = "".join("l" if column.kind in ("text", "link", "named") else "r" for column in self.columns)
         lines = [" & ".join(_tex(shown(column, cell)) for column, cell in zip(self.columns, row, strict=True)) + r" \\" for row in self.rows]
         head = " & ".join(rf"\textbf{{{_tex(column.title)}}}" for column in self.columns) + r" \\"
         note = "".join(f"% {' '.join(text.split())}\n" for text in (self.note, self.source) if text)
@@ -161,6 +170,8 @@ def shown(column: Column, cell: Cell) -> str:
     if isinstance(cell, Interval):
         each = Column("", "", _TRIPLES.get(column.kind, "percent"))
         return shown(each, cell.value) + (f" ({shown(each, cell.low)} to {shown(each, cell.high)})" if math.isfinite(cell.low) else "")
+    if isinstance(cell, Named):
+        return f"{100 * cell.value:.1f}\u2002{cell.name}"
     if isinstance(cell, Marked):
         return shown(column, cell.value) + cell.mark
     if isinstance(cell, bool):
@@ -187,7 +198,8 @@ _TRIPLES: dict[Kind, Kind] = {"interval": "percent", "correlation": "correlation
 def _names(column: Column) -> tuple[str, ...]:
     if column.kind in _TRIPLES:
         return column.key, f"{column.key}_low", f"{column.key}_high"
-    return (column.key, f"{column.key}_address") if column.kind == "link" else (column.key,)
+    second = {"link": "address", "named": "name"}.get(column.kind)
+    return (column.key, f"{column.key}_{second}") if second else (column.key,)
 
 
 def _parts(column: Column, cell: Cell) -> tuple[str | float | int | bool | None, ...]:
@@ -195,11 +207,13 @@ def _parts(column: Column, cell: Cell) -> tuple[str | float | int | bool | None,
         return tuple(_finite(x) for x in cell) if isinstance(cell, Interval) else (None, None, None)
     if column.kind == "link":
         return (cell.text, cell.address) if isinstance(cell, Link) else (cell if isinstance(cell, str) else None, None)
+    if column.kind == "named":
+        return (_finite(cell.value), cell.name) if isinstance(cell, Named) else (None, None)
     value = _bare(cell)
-    return (_finite(value) if not isinstance(value, Interval | Link) else None,)
+    return (_finite(value) if not isinstance(value, Interval | Link | Named) else None,)
 
 
-def _bare(cell: Cell) -> str | float | int | bool | Interval | Link | None:
+def _bare(cell: Cell) -> str | float | int | bool | Interval | Link | Named | None:
     """The cell without its mark."""
     return cell.value if isinstance(cell, Marked) else cell
 
@@ -219,7 +233,7 @@ def _tex(text: str) -> str:
 
 
 def _side(column: Column) -> str:
-    return "l" if column.kind in ("text", "link", "interval") else "r"
+    return "l" if column.kind in ("text", "link", "named", "interval") else "r"
 
 
 def _title(column: Column) -> str:

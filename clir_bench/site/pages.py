@@ -12,7 +12,7 @@ import numpy as np
 
 from clir_bench import languages
 from clir_bench.exhibits import profile, tongues
-from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, order_rows, system_address, unranked_table, usual_columns
+from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, columns_of, order_rows, system_address, unranked_table
 from clir_bench.exhibits.cells import all_printed, table_facts
 from clir_bench.exhibits.gaps import tier_sentences
 from clir_bench.exhibits.ledger import chain_of
@@ -99,7 +99,8 @@ def _ranking(index: Index, found: Standing, up: str, most: int | None = None) ->
         ranked, others = ranked[:most], others[: max(0, most - len(ranked))]
         parts.append(linked(f"The first {most:,} systems", [(f"all {len(found.lines):,}", f"{up}{_ALL}", " are on a page of their own")]))
     if len(ranked):
-        table = board_table(index, found, ranked, (*usual_columns(found), "hardware"))
+        told = tuple(key for key in columns_of(found) if key != "seen_why")  # sentences, which the page of each system has
+        table = board_table(index, found, ranked, told)
         parts += [_still(table, up).html(), sentences(*tier_sentences(index, found))]
     else:
         parts.append(sentences(f"Nothing is ranked: {found.why}."))
