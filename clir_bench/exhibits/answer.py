@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from clir_bench.exhibits.board_table import Rows, board_table, caution, system_address
+from clir_bench.exhibits.board_table import Rows, board_table, caution, system_link
 from clir_bench.exhibits.gaps import comparisons, detectable, gap
-from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
+from clir_bench.exhibits.tables import Cell, Column, Interval, Table
 from clir_bench.significance import more_queries
 from clir_bench.standings.costs import Pace, gigabytes, pace
-from clir_bench.standings.index import Index, Line
+from clir_bench.standings.index import Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing, standing
 from clir_bench.standings.selection import Selection
@@ -117,9 +116,9 @@ def _grounds(index: Index, found: Answer) -> tuple[str, ...]:
     return (*told, *_quickest(index, found), *_to_separate(index, found, best, other))
 
 
-def answer_table(index: Index, found: Answer, address: Callable[[Line], str] = system_address) -> Table:
+def answer_table(index: Index, found: Answer) -> Table:
     """The members of the tie with what each costs; at most 20."""
-    table = board_table(index, found.standing, found.group[:SHOWN], _COLUMNS, address)
+    table = board_table(index, found.standing, found.group[:SHOWN], _COLUMNS)
     kept = [i for i, column in enumerate(table.columns) if column.key not in ("tier", "rank")]
     more = len(found.group) - SHOWN
     return replace(
@@ -130,7 +129,7 @@ def answer_table(index: Index, found: Answer, address: Callable[[Line], str] = s
     )
 
 
-def effects_table(index: Index, found: Answer, address: Callable[[Line], str] = system_address) -> Table:
+def effects_table(index: Index, found: Answer) -> Table:
     """Whether translating or re-ranking helps here: the best that does it against the best that does not, among all that pass and have a rank.
 
     Only steps that some of them take and some do not; the note names the others.
@@ -149,18 +148,18 @@ def effects_table(index: Index, found: Answer, address: Callable[[Line], str] = 
             Column("without", "Best without it", "link"),
             Column("without_score", s.selection.measure, "percent"),
         ),
-        tuple(_effect(index, s, words, np.flatnonzero(ranked[words]), np.flatnonzero(~ranked[words]), address) for words in taken),
+        tuple(_effect(index, s, words, np.flatnonzero(ranked[words]), np.flatnonzero(~ranked[words])) for words in taken),
         "The best of each kind was chosen by the same queries, among as many as were entered; the page Pipeline compares one step at a time."
         + (f" No system that passes has {' or '.join(missing)}." if missing else ""),
     )
 
 
-def _effect(index: Index, s: Standing, words: str, does: Rows, does_not: Rows, address: Callable[[Line], str]) -> tuple[Cell, ...]:
+def _effect(index: Index, s: Standing, words: str, does: Rows, does_not: Rows) -> tuple[Cell, ...]:
     best = (int(does[0]), int(does_not[0]))
     between = gap(index, s, *best)
     named: list[Cell] = []
     for row in best:
-        named += [Link(_name(index, s, row), address(index.lines[s.lines[row]])), float(s.score[row])]
+        named += [system_link(index, int(s.lines[row])), float(s.score[row])]
     return (words, Interval(between.difference, between.low, between.high), *named)
 
 

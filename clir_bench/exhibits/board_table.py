@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 from urllib.parse import urlencode
@@ -75,7 +75,12 @@ def system_address(line: Line) -> str:
     return f"./system?{urlencode({'system': str(line)})}"
 
 
-def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[str] | None = None, address: Callable[[Line], str] = system_address) -> Table:
+def system_link(index: Index, line: int) -> Link:
+    """A system's name, and its page."""
+    return Link(str(index.lines[line]), system_address(index.lines[line]))
+
+
+def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[str] | None = None) -> Table:
     """The table of these places of a standing; ``columns`` are keys of ``columns_of``, in whose order they stand, the usual ones where none are named.
 
     Kept in the index's memory.
@@ -86,12 +91,12 @@ def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[
 
     def make() -> Table:
         title = f"{standing.selection.measure}, {over_words(standing)}"
-        return Table(title, shown, _cells(index, standing, rows, shown, address), _note(index, standing, rows, shown))
+        return Table(title, shown, _cells(index, standing, rows, shown), _note(index, standing, rows, shown))
 
-    return remembered(index, ("board table", standing.selection, rows.tobytes(), shown, address), make)
+    return remembered(index, ("board table", standing.selection, rows.tobytes(), shown), make)
 
 
-def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callable[[Line], str] = system_address) -> Table:
+def unranked_table(index: Index, standing: Standing, rows: Rows) -> Table:
     """Systems without a rank, and why they have none. Kept in the index's memory."""
     keys, measure = ("trust", "date"), standing.selection.measure
     columns = (
@@ -103,13 +108,13 @@ def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callab
     )
 
     def make() -> Table:
-        return Table(f"Without a rank: {measure}, {over_words(standing)}", columns, _cells(index, standing, rows, columns, address))
+        return Table(f"Without a rank: {measure}, {over_words(standing)}", columns, _cells(index, standing, rows, columns))
 
-    return remembered(index, ("unranked table", standing.selection, rows.tobytes(), address), make)
+    return remembered(index, ("unranked table", standing.selection, rows.tobytes()), make)
 
 
-def _cells(index: Index, standing: Standing, rows: Rows, columns: Sequence[Column], address: Callable[[Line], str]) -> tuple[tuple[Cell, ...], ...]:
-    view = _View(index, standing, address)
+def _cells(index: Index, standing: Standing, rows: Rows, columns: Sequence[Column]) -> tuple[tuple[Cell, ...], ...]:
+    view = _View(index, standing)
     return tuple(tuple(view.cell(column.key, int(row)) for column in columns) for row in rows)
 
 
@@ -190,14 +195,12 @@ class _View:
 
     index: Index
     standing: Standing
-    address: Callable[[Line], str]
 
     def cell(self, key: str, row: int) -> Cell:
         s = self.standing
-        line = self.index.lines[s.lines[row]]
         match key:
             case "system":
-                return Link(str(line), self.address(line))
+                return system_link(self.index, int(s.lines[row]))
             case "tier":
                 return int(s.tier[row]) or None
             case "rank":

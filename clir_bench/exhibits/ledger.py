@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from clir_bench.collection import IntArray
-from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.board_table import system_link
 from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
-from clir_bench.exhibits.tables import Column, Interval, Link, Table
+from clir_bench.exhibits.tables import Column, Interval, Table
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
 from clir_bench.significance import TopicSums, join, pairwise_p, percentile_interval, resampled_scores, topic_sums
 from clir_bench.standings.costs import gigabytes, pace
-from clir_bench.standings.index import Board, Floats, Index, Line
+from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools, has, position
@@ -114,7 +114,7 @@ def once_seconds(index: Index) -> Floats:
     return remembered(index, ("once",), lambda: _once_seconds(index))
 
 
-def ledger_table(index: Index, found: Climb, address: Callable[[Line], str] = system_address) -> Table:
+def ledger_table(index: Index, found: Climb) -> Table:
     """The ledger as a table; its rows are the rungs."""
     m = found.scope.measure
     columns = (
@@ -127,7 +127,7 @@ def ledger_table(index: Index, found: Climb, address: Callable[[Line], str] = sy
     )  # fmt: skip
     rows = tuple(
         (
-            rung.text, Link(str(index.lines[rung.line]), address(index.lines[rung.line])), rung.change.score, rung.change.interval, rung.change.p,
+            rung.text, system_link(index, rung.line), rung.change.score, rung.change.interval, rung.change.p,
             rung.cost.gigabytes, rung.cost.ms, rung.cost.once, rung.cost.hardware or "differs by data set",
         )
         for rung in found.rungs

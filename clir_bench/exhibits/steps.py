@@ -7,9 +7,9 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.board_table import system_link
 from clir_bench.exhibits.ledger import Change, Scope, chain_of, changes, line_parents, once_seconds
-from clir_bench.exhibits.tables import Cell, Column, Link, Table
+from clir_bench.exhibits.tables import Cell, Column, Table
 from clir_bench.lineage import Step, StepKind
 from clir_bench.records import TranslateStage
 from clir_bench.standings.costs import query_ms
@@ -123,7 +123,7 @@ def translation_table(index: Index, scope: Scope, lines: Sequence[int]) -> Table
                     made = stage.model.name if stage.model else "the collection's own"
                     items, seconds = (float(array[entry]) for array in _timed(index, f"translate_{stage.texts}"))
                     told = [items, seconds] if items else [None, None]
-                    rows.append((_link(index, line), board.label, made, stage.texts, *told, stage.truncated, stage.cut, stage.untranslated))
+                    rows.append((system_link(index, line), board.label, made, stage.texts, *told, stage.truncated, stage.cut, stage.untranslated))
     columns = (
         Column("system", "System", "link"), Column("data_set", "Data set"), Column("translator", "Translator"), Column("texts", "Of"), Column("items", "Translated", "integer"),
         Column("seconds", "Time, s", "number", "In this run; none where the texts were there before"), Column("truncated", "Truncated", "integer", "Texts read to the input limit"),
@@ -179,7 +179,7 @@ def _step_table(index: Index, measure: str, found: Sequence[Pairing]) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            _link(index, each.after), each.board.label, int(each.mask.sum()), each.n,
+            system_link(index, each.after), each.board.label, int(each.mask.sum()), each.n,
             change.score - change.gain, change.score, change.interval, change.p, *costs.cells(index, each), each.text,
         )
         for each, change in zip(found, _changes(index, measure, found), strict=True)
@@ -204,7 +204,7 @@ def _oracle_table(index: Index, selection: Selection) -> Table | None:
             first = None if step is None or plain is None or step.kind != "rerank" else _score(index, plain, step.parent, mask, measure)
             rows.append(
                 (
-                    _link(index, line), board.label, int(mask.sum()), int(board.shape.n[mask].sum()),
+                    system_link(index, line), board.label, int(mask.sum()), int(board.shape.n[mask].sum()),
                     float(e["injected"].to_numpy(float)[entry] / e["evaluated"].to_numpy(float)[entry]), first, float(scores[at]),
                 )
             )  # fmt: skip
@@ -268,7 +268,3 @@ def _read_timings(index: Index, stage: str) -> tuple[Floats, Floats]:
     entry = mine["entry"].to_numpy()
     items, seconds = (np.bincount(entry, mine[name].to_numpy(float), size).astype(float) for name in ("items", "seconds"))
     return items, seconds
-
-
-def _link(index: Index, line: int) -> Link:
-    return Link(str(index.lines[line]), system_address(index.lines[line]))

@@ -318,10 +318,9 @@ def grid(
     columns: Sequence[str],
     values: Sequence[Sequence[float | None]],
     *,
-    kind: Kind = "heat",
     corner: str = "",
     note: str = "",
 ) -> Table:
     """A map as a table: one column a code of ``columns``, one row a code of ``rows``."""
-    head = (Column("row", corner), *(Column(code, code, kind) for code in columns))
+    head = (Column("row", corner), *(Column(code, code, "heat") for code in columns))
     return Table(caption, head, tuple((code, *line) for code, line in zip(rows, values, strict=True)), note)

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
-from clir_bench.exhibits.board_table import one_language, system_address
+from clir_bench.exhibits.board_table import one_language, system_link
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Floats, Index
@@ -87,7 +87,7 @@ def overview_table(index: Index, found: Standing, address: Callable[[str], str])
     for code in tongues(found):
         named = Link(languages.name(code), address(code)), code, languages.script(code), languages.family(code)
         served = (serving(index, found, code, side) for side in SIDES)
-        rows.append((*named, *(cell for each in served for cell in (each.n or None, each.score, None if each.line is None else _link(index, each.line)))))
+        rows.append((*named, *(cell for each in served for cell in (each.n or None, each.score, None if each.line is None else system_link(index, each.line)))))
     measure = found.selection.measure
     columns = (
         Column("language", "language", "link"), Column("code", "tag"), Column("script", "script"), Column("family", "family"),
@@ -188,10 +188,6 @@ def _served(found: Standing, code: str, side: Side) -> Served:
         return Served(n, None, None)
     at = int(np.nanargmax(scores))
     return Served(n, float(scores[at]), int(found.lines[at]))
-
-
-def _link(index: Index, line: int) -> Link:
-    return Link(str(index.lines[line]), system_address(index.lines[line]))
 
 
 def _with(board: Board, mask: Bools, code: str, side: Side) -> Bools:

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from clir_bench.collection import IntArray, Pair
 from clir_bench.errors import ClirBenchError, SubmissionError
 from clir_bench.measures import NOT_FOUND, GoldRanks, parse_measure, value_by_rank, values
-from clir_bench.records import Stage
 from clir_bench.standings.build import PROBLEMS, build_index, current, index_home
 from clir_bench.standings.shapes import Shape
 from clir_bench.submission import DEEPER, Submission, parse_submission
@@ -147,10 +146,6 @@ class Index:
     problems: tuple[str, ...]
     cache: dict[object, object] = field(default_factory=dict)
     """What was computed from it and is worth keeping; ``memory`` writes here."""
-
-    def stages(self, entry: int) -> tuple[Stage, ...]:
-        """The chain of a submission."""
-        return self.submission(entry).system.stages
 
     def submission(self, entry: int) -> Submission:
         """The whole submission, read again. Raises SubmissionError."""
