@@ -17,14 +17,12 @@ from clir_bench.exhibits.tables import Column, Interval, Table
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
 from clir_bench.significance import TopicSums, join, pairwise_p, percentile_interval, resampled_scores, topic_sums
-from clir_bench.standings.costs import gigabytes, pace
-from clir_bench.standings.index import Board, Floats, Index
+from clir_bench.standings.costs import gigabytes, once_seconds, pace
+from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools, has, position
 
-ONCE = ("translate_documents", "encode_documents", "build_index")
-"""What is done once for a pool, whatever is asked of it."""
 _STAGES: TypeAdapter[tuple[Stage, ...]] = TypeAdapter(tuple[Stage, ...])
 
 
@@ -109,11 +107,6 @@ def cost_of(index: Index, boards: Sequence[Board], line: int) -> Cost:
     return Cost(size if np.isfinite(size) else None, found.ms, float(once) if np.isfinite(once) and found.hardware else None, found.hardware)
 
 
-def once_seconds(index: Index) -> Floats:
-    """Per entry, the seconds that its pool took once: translation, vectors, index; float64 [entries], NaN where none was timed."""
-    return remembered(index, ("once",), lambda: _once_seconds(index))
-
-
 def ledger_table(index: Index, found: Climb) -> Table:
     """The ledger as a table; its rows are the rungs."""
     m = found.scope.measure
@@ -177,14 +170,6 @@ def waterfall(index: Index, found: Climb) -> dict[str, object]:
             {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 1}, "encoding": {"x": {**x, "field": "after"}, "color": colour}},
         ],
     }  # fmt: skip
-
-
-def _once_seconds(index: Index) -> Floats:
-    timings, size = index.timings, len(index.entries)
-    once = timings["stage"].isin(ONCE).to_numpy()
-    entry = timings["entry"].to_numpy()[once]
-    spent = np.bincount(entry, timings["seconds"].to_numpy()[once], size)
-    return np.where(np.bincount(entry, minlength=size) > 0, spent, np.nan)
 
 
 def _chains(index: Index) -> tuple[Chain, ...]:

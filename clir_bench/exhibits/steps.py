@@ -8,11 +8,11 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from clir_bench.exhibits.board_table import system_link
-from clir_bench.exhibits.ledger import Change, Scope, chain_of, changes, line_parents, once_seconds
+from clir_bench.exhibits.ledger import Change, Scope, chain_of, changes, line_parents
 from clir_bench.exhibits.tables import Cell, Column, Table
 from clir_bench.lineage import Step, StepKind
 from clir_bench.records import TranslateStage
-from clir_bench.standings.costs import query_ms
+from clir_bench.standings.costs import once_seconds, query_ms, stage_costs
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.paired import Bools, has, position
@@ -121,7 +121,7 @@ def translation_table(index: Index, scope: Scope, lines: Sequence[int]) -> Table
             for stage in chain_of(index, entry) if entry >= 0 else ():
                 if isinstance(stage, TranslateStage):
                     made = stage.model.name if stage.model else "the collection's own"
-                    items, seconds = (float(array[entry]) for array in _timed(index, f"translate_{stage.texts}"))
+                    items, seconds = (float(array[entry]) for array in stage_costs(index, f"translate_{stage.texts}"))
                     told = [items, seconds] if items else [None, None]
                     rows.append((system_link(index, line), board.label, made, stage.texts, *told, stage.truncated, stage.cut, stage.untranslated))
     columns = (
@@ -151,12 +151,12 @@ class _Costs(NamedTuple):
 
 
 def _search_ms(index: Index) -> Floats:
-    items, seconds = _timed(index, "search")
+    items, seconds = stage_costs(index, "search")
     return np.where(items > 0, 1000 * seconds / np.maximum(items, 1), np.nan)
 
 
 def _build_seconds(index: Index) -> Floats:
-    items, seconds = _timed(index, "build_index")
+    items, seconds = stage_costs(index, "build_index")
     return np.where(items > 0, seconds, np.nan)
 
 
@@ -255,16 +255,3 @@ def _score(index: Index, board: Board, line: int, mask: Bools, measure: str) -> 
         return None
     score = float((board.sums[at, mask, board.measure(measure)] / board.shape.n[mask]).mean())
     return score if np.isfinite(score) else None
-
-
-def _timed(index: Index, stage: str) -> tuple[Floats, Floats]:
-    """Per entry, the items of a stage and its seconds, float64 [entries]; 0 where it was not timed."""
-    return remembered(index, ("timed", stage), lambda: _read_timings(index, stage))
-
-
-def _read_timings(index: Index, stage: str) -> tuple[Floats, Floats]:
-    timings, size = index.timings, len(index.entries)
-    mine = timings[timings["stage"] == stage]
-    entry = mine["entry"].to_numpy()
-    items, seconds = (np.bincount(entry, mine[name].to_numpy(float), size).astype(float) for name in ("items", "seconds"))
-    return items, seconds

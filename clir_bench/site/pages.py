@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -20,10 +19,10 @@ from clir_bench.exhibits.maps import Map, asked, cells, map_table, short
 from clir_bench.exhibits.pair_views import best_systems
 from clir_bench.exhibits.published import claim_rows, publications, published_table
 from clir_bench.exhibits.tables import Cell, Column, Link, Table
-from clir_bench.records import TimingRecord
 from clir_bench.site.api import FILES
 from clir_bench.site.citation import bibtex
 from clir_bench.site.frame import Page, code, heading, linked, listed, sentences, side_by_side, up_from
+from clir_bench.standings.costs import timing_records
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing, standing
@@ -164,7 +163,7 @@ def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
         note = f"Percent; {asked(board, every)}."
         drawn = Map(found.value, low=found.low, high=found.high)
         parts.append(map_table(board, every, drawn, f"{measure}, {index.lines[line]}, {short(board)}", note=note).html(small=True))
-    if timings := _timings(index).get(entry):
+    if timings := timing_records(index).get(entry):
         parts.append(profile.timings_table(timings, str(texts["hardware"])).html(small=True))
     return [*parts, *(code(str(texts[column])) for column in ("signature", "command") if texts[column])]
 
@@ -235,16 +234,3 @@ def _file_of(system: str) -> str:
 
 def _texts(index: Index, column: str) -> list[object]:
     return remembered(index, ("texts", column), partial(index.texts, column))
-
-
-def _timings(index: Index) -> dict[int, list[TimingRecord]]:
-    def every() -> dict[int, list[TimingRecord]]:
-        found: dict[int, list[TimingRecord]] = {}
-        for row in index.timings.itertuples():
-            record = TimingRecord(
-                stage=str(row.stage), items=int(cast(int, row.items)), seconds=float(cast(float, row.seconds)), cpu_seconds=float(cast(float, row.cpu_seconds))
-            )
-            found.setdefault(int(cast(int, row.entry)), []).append(record)
-        return found
-
-    return remembered(index, ("timings by entry",), every)

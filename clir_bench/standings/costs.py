@@ -1,4 +1,4 @@
-"""What answering a query costs, as each run recorded it on its own hardware: so two systems are compared on equal hardware, or not at all."""
+"""What systems cost, as each run recorded it on its own hardware: so two systems are compared on equal hardware, or not at all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from clir_bench.records import TimingRecord
 from clir_bench.standings.index import Floats, Index
 from clir_bench.standings.memory import column, remembered
 
 _EACH = ("translate_queries", "encode_queries", "search", "fuse")
 """Stages that every query goes through; their items are queries. Those of ``rerank`` are pairs of a query and a document."""
+_ONCE = ("translate_documents", "encode_documents", "build_index")
+"""What is done once for a pool, whatever is asked of it."""
 
 
 class Pace(NamedTuple):
@@ -44,6 +47,43 @@ def gigabytes(index: Index, entries: npt.NDArray[np.int32]) -> Floats:
     """The weights of all models that answer a query, by the newest submission of each system: float64 [...] of int32 [..., submissions]; NaN where unknown."""
     size = remembered(index, ("gigabytes",), lambda: index.entries["weights_bytes"].to_numpy(float, na_value=np.nan) / 1e9)
     return np.asarray(size[index.newest_of(entries)])
+
+
+def stage_costs(index: Index, stage: str) -> tuple[Floats, Floats]:
+    """Per entry, the items of a stage and its seconds, float64 [entries]; 0 where it was not timed."""
+    return remembered(index, ("stage costs", stage), lambda: _stage_costs(index, stage))
+
+
+def once_seconds(index: Index) -> Floats:
+    """Per entry, the seconds that its pool took once: translation, vectors, index; float64 [entries], NaN where none was timed."""
+    return remembered(index, ("once",), lambda: _once_seconds(index))
+
+
+def timing_records(index: Index) -> dict[int, list[TimingRecord]]:
+    """What each entry's run took, stage by stage."""
+    return remembered(index, ("timing records",), lambda: _timing_records(index))
+
+
+def _stage_costs(index: Index, stage: str) -> tuple[Floats, Floats]:
+    timings, size = index.timings, len(index.entries)
+    mine = timings[timings["stage"] == stage]
+    entry = mine["entry"].to_numpy()
+    items, seconds = (np.bincount(entry, mine[name].to_numpy(float), size).astype(float) for name in ("items", "seconds"))
+    return items, seconds
+
+
+def _once_seconds(index: Index) -> Floats:
+    timed = index.timings["entry"].to_numpy()[index.timings["stage"].isin(_ONCE).to_numpy()]
+    spent = np.sum([stage_costs(index, stage)[1] for stage in _ONCE], axis=0)
+    return np.where(np.bincount(timed, minlength=len(index.entries)) > 0, spent, np.nan)
+
+
+def _timing_records(index: Index) -> dict[int, list[TimingRecord]]:
+    found: dict[int, list[TimingRecord]] = {}
+    columns = (index.timings[name].tolist() for name in ("entry", "stage", "items", "seconds", "cpu_seconds"))
+    for entry, stage, items, seconds, cpu_seconds in zip(*columns, strict=True):
+        found.setdefault(entry, []).append(TimingRecord(stage=stage, items=items, seconds=seconds, cpu_seconds=cpu_seconds))
+    return found
 
 
 def _query_ms(index: Index) -> Floats:
