@@ -64,7 +64,6 @@ shell.head(
     "How every number here is computed, what the words mean, and what is not known.",
 )
 index = shell.index()
-st.html(f"<style>{profile.STYLE}</style>")
 st.header("Data sets", anchor=False)
 shell.show_table(remembered(index, ("boards table",), lambda: boards_table(index)), "data-sets", small=True)
 for section in SECTIONS:

@@ -23,13 +23,6 @@ def show_nearest(wish: Selection) -> None:
     shell.show_table(nearby_table(shell.index(), wish, lambda near: shell.address("choose", near)), "near")
 
 
-def show_nothing(wish: Selection) -> None:
-    """Which part of the sentence to loosen."""
-    st.info("No system passes all of this.", icon=":material/filter_alt_off:")
-    for words, loose in wish.relaxations(shell.index()):
-        st.html(f'<p class="cb-count">With <a href="{escape(shell.address("choose", loose))}">{escape(words)}</a> there are systems.</p>')
-
-
 def show_answer(wish: Selection, found: Answer) -> None:
     """The tie, what tells its members apart, how to run one."""
     index = shell.index()
@@ -81,6 +74,6 @@ wish = settled(shell.index(), asked)
 if wish is None and len(asked.queries) == len(asked.documents) == 1:
     show_nearest(asked)
 elif wish is None or (found := answer(shell.index(), wish)) is None:
-    show_nothing(wish or asked)
+    shell.nothing(wish or asked, "choose")
 else:
     show_answer(wish, found)

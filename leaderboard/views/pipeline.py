@@ -28,7 +28,7 @@ _OTHERS = tuple(kind for kind in KINDS if not any(kind in kinds for _, kinds in 
 def show_system() -> None:
     """A system's ledger as a waterfall, and as a table."""
     parents = line_parents(index, scope.boards)
-    stepped = {line: str(index.lines[line]) for line in found.lines.tolist() if parents[line]}
+    stepped = shell.named(line for line in found.lines if parents[line])
     if not stepped:
         st.info("No system here differs from another by one step.", icon=":material/info:")
         return
