@@ -18,6 +18,7 @@ from clir_bench.exhibits.ledger import chain_of
 from clir_bench.exhibits.maps import Map, asked, cells, map_table, short
 from clir_bench.exhibits.pair_views import best_systems
 from clir_bench.exhibits.published import claim_rows, publications, published_table
+from clir_bench.exhibits.reference import SECTIONS
 from clir_bench.exhibits.tables import Cell, Column, Link, Table
 from clir_bench.site.api import FILES
 from clir_bench.site.citation import bibtex
@@ -169,7 +170,7 @@ def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
 
 
 def _about(index: Index) -> Page:
-    parts = [heading(title) + sentences(*told) for title, *told in _MEANING]
+    parts = [heading(section.title) + profile.facts_html(section.terms) for section in SECTIONS]
     if claim_rows(index):
         told = [profile.facts_html([("Publication", f"{each.source.title}, {each.source.url}"), *table_facts(each)]) for each in publications(index)]
         parts += [heading("Published numbers"), *told, all_printed(index).html(small=True)]
@@ -188,20 +189,6 @@ def _about(index: Index) -> Page:
 _LEAD = (
     "Systems that answer questions in one language from documents in others. Those of one tier cannot be told from its leader by the queries that were asked."
 )
-_MEANING = (
-    ("What is counted", "A pair is the language of the question and that of its relevant document, in that order.",
-     "All pairs of a data set search one multilingual pool. R@10 is the share of queries whose relevant document is among the first 10.",
-     "A score is the unweighted mean over pairs, then over data sets; n is the number of evaluated queries. A system that lacks a pair has no score."),
-    ("Intervals and tiers", "The same question is asked in several languages, so topics are resampled whole: intervals are 95\u00a0% of 1,000 such resamples.",
-     "The best system without a tier leads one; those that a test cannot tell from it join (topics flipped, Holm over all pairs of systems, 5\u00a0%).",
-     "A tier is no statement of equality, and the rank interval says how far a place could move."),
-    ("Bias", "Own-language recall is what the system would find had the pool held only the language of the document; bias loss is that less what it finds.",
-     "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference."),
-    ("Trust", "claimed: as stated. consistent: the numbers are possible. recomputed: each follows from the gold ranks in the submission. reproduced: run again by others.",
-     "The check decides it, never the submitter."),
-    ("Training data", "clean: nothing of the data set is disclosed as training data. undisclosed: not known, and never counted as clean.",
-     "source seen: what the data set was made from. train split seen: its own training part. test seen: the evaluated queries."),
-)  # fmt: skip
 
 
 def _files() -> list[tuple[str, str]]:
