@@ -21,6 +21,7 @@ from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits import maps, profile
 from clir_bench.exhibits.board_table import caution, mixed
 from clir_bench.exhibits.tables import STYLE, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.site.citation import bibtex
 from clir_bench.standings.build import FOLDER, current, index_home
 from clir_bench.standings.index import Board, Index, open_index
@@ -138,7 +139,7 @@ def choose_board(boards: Sequence[Board]) -> Board:
             "Data set",
             list(keys),
             default=key,
-            format_func=lambda which: f"{keys[which].label}{', oracle' * keys[which].oracle}",
+            format_func=lambda which: keys[which].full_label,
             required=True,
             key="board",
             bind="query-params",
@@ -168,25 +169,20 @@ def chosen_standing(asked: Selection | None = None) -> Standing:
     if not len(found.lines) or not found.cells_of:
         nothing(asked, "leaderboard")
         st.stop()
-    st.html("".join(f'<p class="cb-count">{escape(text)}</p>' for text in (counted(found), caution(found)) if text))
+    st.html("".join(f'<p class="cb-count">{escape(text)}</p>' for text in (coverage(found), caution(found)) if text))
     return found
 
 
-def counted(found: Standing) -> str:
+def coverage(found: Standing) -> str:
     """What an average is over."""
     names, same = ", ".join(board.label for board in found.boards), mixed(found)
     alike = f" ({same:,} of one language)" if same else ""
     topics = f", {found.topics:,} topics" if found.topics else ""
     left = len(found.lines) - found.ranked
     return (
-        f"{names}: {counting(found.cells_of, 'pair')}{alike}, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked"
+        f"{names}: {counted(found.cells_of, 'pair')}{alike}, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked"
         + (f", {left:,} without a rank ({found.why or 'not all pairs, or no gold ranks'})" if left else "")
     )
-
-
-def counting(many: int, thing: str) -> str:
-    """``1 pair``, ``2 pairs``."""
-    return f"{many:,} {thing}{'' if many == 1 else 's'}"
 
 
 def nothing(asked: Selection, page: str) -> None:

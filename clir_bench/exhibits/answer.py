@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from clir_bench.exhibits.board_table import Rows, board_table, caution, system_link
 from clir_bench.exhibits.gaps import comparisons, detectable, gap
-from clir_bench.exhibits.tables import Cell, Column, Interval, Table
+from clir_bench.exhibits.tables import Cell, Column, Interval, Table, points
+from clir_bench.exhibits.words import name_of
 from clir_bench.significance import more_queries
 from clir_bench.standings.costs import Pace, gigabytes, pace
 from clir_bench.standings.index import Index
@@ -89,7 +90,7 @@ def headline(index: Index, found: Answer) -> str:
     if not found.useful:
         return f"Nothing here answers this: the best scores {100 * found.best:.1f} of 100"
     if len(found.group) == 1:
-        return f"{_name(index, found.standing, found.pick)} {'leads' if found.standing.ranked > 1 else 'is the only one'}"
+        return f"{name_of(index, found.standing, found.pick)} {'leads' if found.standing.ranked > 1 else 'is the only one'}"
     return f"{_counted(len(found.group))} systems tie"
 
 
@@ -102,16 +103,16 @@ def sentences(index: Index, found: Answer) -> tuple[str, ...]:
 def _grounds(index: Index, found: Answer) -> tuple[str, ...]:
     s, best = found.standing, int(found.group[0])
     if not found.tested:
-        return (f"{_name(index, s, best)} scores best by {found.count}, but whether that is luck cannot be said: {s.why}.",)
+        return (f"{name_of(index, s, best)} scores best by {found.count}, but whether that is luck cannot be said: {s.why}.",)
     if s.ranked == 1:
         return (f"No other system passes that has gold ranks for all of these pairs ({found.count}).",)
     if len(found.group) == 1:
         return (f"By {found.count} all {s.ranked - 1:,} others that pass can be told from it (Holm, 5\u00a0%).",)
     others = "the other" if len(found.group) == 2 else f"any of the {len(found.group) - 1:,} others"
-    told = [f"{_name(index, s, best)} scores best, but {found.count} do not tell {others} from it (Holm over {comparisons(s):,} comparisons, 5\u00a0%)."]
+    told = [f"{name_of(index, s, best)} scores best, but {found.count} do not tell {others} from it (Holm over {comparisons(s):,} comparisons, 5\u00a0%)."]
     size = float(gigabytes(index, s.entries[found.pick]))
     if math.isfinite(size):
-        told.append(f"The smallest is {_name(index, s, found.pick)}: {f'{size:.2f} GB' if size else 'it has no weights'}.")
+        told.append(f"The smallest is {name_of(index, s, found.pick)}: {f'{size:.2f} GB' if size else 'it has no weights'}.")
     other = found.pick if found.pick != best else int(found.group[1])
     return (*told, *_quickest(index, found), *_to_separate(index, found, best, other))
 
@@ -181,17 +182,16 @@ def _quickest(index: Index, found: Answer) -> list[str]:
     if len({each.hardware for each in paces}) > 1 or any(each.ms is None for each in paces):
         return []
     ms, row = min((each.ms or 0.0, int(row)) for each, row in zip(paces, found.group, strict=True))
-    return [f"The quickest is {_name(index, found.standing, row)}, {ms:.3g} ms a query on {paces[0].hardware}."]
+    return [f"The quickest is {name_of(index, found.standing, row)}, {ms:.3g} ms a query on {paces[0].hardware}."]
 
 
 def _to_separate(index: Index, found: Answer, best: int, other: int) -> list[str]:
     s, between = found.standing, gap(index, found.standing, best, other)
     more = float(more_queries(between.difference, between.se, s.topics, comparisons=comparisons(s)))
-    low, high = (f"{100 * end:z.1f}".replace("-", "−") for end in (between.low, between.high))
     if not math.isfinite(more):
-        return [f"{_name(index, s, other)} scores the same as the best: no number of {found.units} would tell the two apart."]
+        return [f"{name_of(index, s, other)} scores the same as the best: no number of {found.units} would tell the two apart."]
     return [
-        f"{_name(index, s, other)} is {100 * between.difference:.1f} points behind (95\u00a0% interval {low} to {high}, uncorrected); about {_rounded(more)} more {found.units}"
+        f"{name_of(index, s, other)} is {100 * between.difference:.1f} points behind (95\u00a0% interval {points(between.low)} to {points(between.high)}, uncorrected); about {_rounded(more)} more {found.units}"
         " would show that beside all other comparisons, if it is the true difference.",
         f"These {s.topics:,} {found.units} show true differences to the best from about {100 * detectable(index, s)[1]:.1f} points on, in four of five cases.",
     ]
@@ -201,10 +201,6 @@ def _rounded(count: float) -> str:
     """Two digits: more would be false precision."""
     digits = max(0, len(f"{count:.0f}") - 2)
     return f"{round(count, -digits):,.0f}"
-
-
-def _name(index: Index, s: Standing, row: int) -> str:
-    return str(index.lines[s.lines[row]])
 
 
 def _counted(many: int) -> str:

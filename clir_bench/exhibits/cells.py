@@ -10,6 +10,7 @@ from clir_bench.exhibits.board_table import system_address
 from clir_bench.exhibits.published import publications
 from clir_bench.exhibits.tables import Cell as Shown
 from clir_bench.exhibits.tables import Column, Link, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.paper import match, queries
 from clir_bench.standings.index import Index, Line
 from clir_bench.standings.memory import remembered
@@ -21,7 +22,7 @@ _OURS_BM25 = "clir-bench/bm25"
 def table_facts(publication: Claims) -> list[tuple[str, str]]:
     """Of each transcribed table how much is here, in which unit, and what to know of it, a sentence a line; then the others by name, together."""
     facts = [
-        (f"{table.table}: {_cells(len(table.cells))}{f', {table.unit}' if table.unit else ''}", "\n".join([table.caption, *table.cautions]))
+        (f"{table.table}: {counted(len(table.cells), 'cell')}{f', {table.unit}' if table.unit else ''}", "\n".join([table.caption, *table.cautions]))
         for table in publication.tables
         if table.cells
     ]
@@ -77,14 +78,10 @@ def _printed(index: Index, table: str) -> Table:
         for each in publication.tables:
             if each.table == table:
                 rows += [_row(index, publication, each, cell) for cell in each.cells]
-                known = _cells(len(each.cells)) if each.printed_cells is None else f"{len(each.cells)} of {_cells(each.printed_cells)}"
+                known = counted(len(each.cells), "cell") if each.printed_cells is None else f"{len(each.cells)} of {counted(each.printed_cells, 'cell')}"
                 notes += [*([f"{publication.source.key}: {known}."] if each.cells else []), *each.cautions]
     columns = (*(column for column in _COLUMNS if column.key != "caution" or any(row[-1] for row in rows)),)
     return Table(f"{table} as published: claimed, not comparable query by query", columns, tuple(row[: len(columns)] for row in rows), " ".join(notes))
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell{'s' * (count != 1)}"
 
 
 def _row(index: Index, publication: Claims, table: published.Table, cell: Cell) -> tuple[Shown, ...]:

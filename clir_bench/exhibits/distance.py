@@ -10,6 +10,7 @@ from clir_bench.claims import ClaimRow
 from clir_bench.exhibits.board_table import system_link
 from clir_bench.exhibits.published import claim_rows
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
@@ -53,7 +54,7 @@ def distance_table(index: Index, found: Standing) -> Table:
     rows += claimed
     columns = (
         Column("system", "system", "link"), Column("measure", "measure"),
-        *(Column(feature, f"{feature}, n = {n[feature]}", "correlation", f"{n[feature]} pair{'s' * (n[feature] != 1)} with a figure; 95\u00a0% interval, languages resampled") for feature in FEATURES),
+        *(Column(feature, f"{feature}, n = {n[feature]}", "correlation", f"{counted(n[feature], 'pair')} with a figure; 95\u00a0% interval, languages resampled") for feature in FEATURES),
     )  # fmt: skip
     note = (
         "Positive: the more similar the two languages, the better. The interval draws whole languages with all their pairs, since pairs that share a language are"

@@ -181,7 +181,7 @@ def shown(column: Column, cell: Cell) -> str:
     if column.kind in ("percent", "heat"):
         return f"{100 * cell:.1f}"
     if column.kind in ("points", "change"):
-        return f"{100 * cell:+z.1f}".replace("-", "−")
+        return signed(cell)
     if column.kind == "integer":
         return f"{cell:,.0f}"
     if column.kind == "p":
@@ -189,6 +189,16 @@ def shown(column: Column, cell: Cell) -> str:
     if column.kind in ("gigabytes", "ratio", "correlation"):
         return f"{cell:z.2f}".replace("-", "−")
     return f"{cell:.3g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+
+
+def signed(fraction: float) -> str:
+    """A difference in percentage points, with its sign: ``+1.2``, ``−0.4``, ``+0.0``."""
+    return f"{100 * fraction:+z.1f}".replace("-", "−")
+
+
+def points(fraction: float) -> str:
+    """A difference in percentage points, as ``signed``, but without a plus: of what lies behind another."""
+    return signed(fraction).removeprefix("+")
 
 
 _TRIPLES: dict[Kind, Kind] = {"interval": "percent", "correlation": "correlation", "difference": "points"}

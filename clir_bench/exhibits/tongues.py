@@ -11,7 +11,9 @@ from scipy.special import ndtr, ndtri
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
 from clir_bench.exhibits.board_table import one_language, system_link
+from clir_bench.exhibits.maps import pair_intervals
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
@@ -78,7 +80,7 @@ def pair_words(found: Standing, code: str, side: Side) -> str:
     """How many of the chosen pairs have the language on that side: ``8 pairs, 1 of one language``."""
     mine = [board.pairs[i] for board, mask in zip(found.boards, found.pairs, strict=True) for i in np.flatnonzero(_with(board, mask, code, side))]
     same = sum(pair.same for pair in mine)
-    return f"{len(mine):,} pair{'s' * (len(mine) != 1)}" + (f", {same} of one language" if 0 < same < len(mine) else "")
+    return counted(len(mine), "pair") + (f", {same} of one language" if 0 < same < len(mine) else "")
 
 
 def overview_table(index: Index, found: Standing, address: Callable[[str], str]) -> Table:
@@ -196,12 +198,7 @@ def _with(board: Board, mask: Bools, code: str, side: Side) -> Bools:
 
 def _intervals(board: Board, at: int, measure: str) -> list[Interval]:
     """Of each pair of a submission."""
-    m, n = board.measure(measure), board.shape.n
-    total, squares = board.sums[at, :, m], board.squares[at, :, m]
-    known = np.isfinite(total) & np.isfinite(squares)
-    low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
-    low[known], high[known] = significance.mean_interval(n[known], total[known], squares[known])
-    return [Interval(*map(float, each)) for each in zip(total / n, low, high, strict=True)]
+    return [Interval(*map(float, each)) for each in zip(*pair_intervals(board, at, measure), strict=True)]
 
 
 def _counted(board: Board, cells: Sequence[Interval], pair: int | None) -> tuple[Interval | None, int | None]:

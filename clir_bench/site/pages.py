@@ -15,11 +15,12 @@ from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, columns_of,
 from clir_bench.exhibits.cells import all_printed, table_facts
 from clir_bench.exhibits.gaps import tier_sentences
 from clir_bench.exhibits.ledger import chain_of
-from clir_bench.exhibits.maps import Map, asked, cells, map_table, short
+from clir_bench.exhibits.maps import Map, asked, cells, map_table
 from clir_bench.exhibits.pair_views import best_systems
 from clir_bench.exhibits.published import claim_rows, publications, published_table
 from clir_bench.exhibits.reference import SECTIONS
 from clir_bench.exhibits.tables import Cell, Column, Link, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.site.api import FILES
 from clir_bench.site.citation import bibtex
 from clir_bench.site.frame import Page, code, heading, linked, listed, sentences, side_by_side, up_from
@@ -66,7 +67,7 @@ def pages(index: Index) -> Iterator[Page]:
 
 def _home(index: Index, usual: Standing) -> Page:
     sets = [
-        (board.title, f"./data/{key}.html", f", {len(board.pairs):,} pair{'s' * (len(board.pairs) > 1)}, n = {int(board.shape.n.sum()):,} queries")
+        (board.title, f"./data/{key}.html", f", {counted(len(board.pairs), 'pair')}, n = {int(board.shape.n.sum()):,} queries")
         for key, board in index.boards.items()
     ]
     files = [(name, f"./{name}", "") for name, _ in _files()]
@@ -123,7 +124,7 @@ def _language(index: Index, usual: Standing, tag: str) -> Page:
             rows: list[tuple[Cell, ...]] = [(Link(str(line := index.lines[usual.lines[row]]), system_address(line)), float(scores[row]), n) for row in best]
             note = "Macro mean over pairs, then over data sets; not tested here: neighbours may well be equal."
             known = int(np.isfinite(scores).sum())
-            caption = f"{words}, {tongues.pair_words(usual, tag, side)}: the best {len(best)} of {known} system{'s' * (known > 1)}"
+            caption = f"{words}, {tongues.pair_words(usual, tag, side)}: the best {len(best)} of {counted(known, 'system')}"
             parts += [heading(words), _still(Table(caption, columns, tuple(rows), note), up_from(file)).html()]
     leader = tongues.serving(index, usual, tag, "query").line
     if leader is not None:
@@ -163,7 +164,7 @@ def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
     if (found := cells(index, board, line, every, measure)) is not None:
         note = f"Percent; {asked(board, every)}."
         drawn = Map(found.value, low=found.low, high=found.high)
-        parts.append(map_table(board, every, drawn, f"{measure}, {index.lines[line]}, {short(board)}", note=note).html(small=True))
+        parts.append(map_table(board, every, drawn, f"{measure}, {index.lines[line]}, {board.full_label}", note=note).html(small=True))
     if timings := timing_records(index).get(entry):
         parts.append(profile.timings_table(timings, str(texts["hardware"])).html(small=True))
     return [*parts, *(code(str(texts[column])) for column in ("signature", "command") if texts[column])]

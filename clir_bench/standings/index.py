@@ -88,6 +88,11 @@ class Board:
         name = _SHORT.get(self.shape.task, self.shape.task)
         return f"{name}{f' v{self.shape.version}' if self.shape.version > 1 else ''}"
 
+    @property
+    def full_label(self) -> str:
+        """``label``, and the track where it is the oracle's."""
+        return f"{self.label}{', oracle track' if self.oracle else ''}"
+
     @cached_property
     def query_languages(self) -> tuple[str, ...]:
         """The query languages, sorted."""

@@ -117,7 +117,7 @@ shell.show_table(profile.scores_table(index, line), "scores")
 board = shell.choose_board([index.boards[key] for key in entries])
 entry = entries[board.key]
 mask, measure = np.ones(len(board.pairs), bool), profile.primary(board)
-st.header(f"On {board.label}{', oracle track' if board.oracle else ''}", anchor=False)
+st.header(f"On {board.full_label}", anchor=False)
 show_trust()
 try:
     submission = remembered(index, ("submission", entry), lambda: index.submission(entry))
