@@ -15,6 +15,7 @@ from clir_bench.exhibits import bias_charts as charts
 from clir_bench.exhibits import bias_tables as tables
 from clir_bench.exhibits.profile import facts_html
 from clir_bench.exhibits.reference import BIAS
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.index import Board
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
@@ -114,7 +115,7 @@ def show_quality(lines: list[int]) -> None:
     if not len(known):
         shell.say(f"No system that passes the filters has a {_AGAINST[against]} here.")
         return
-    alt = f"{measure} of {len(known):,} system{'s' * (len(known) > 1)} against their {_AGAINST[against]}; the chosen ones in colour"
+    alt = f"{measure} of {counted(len(known), 'system')} against their {_AGAINST[against]}; the chosen ones in colour"
     shell.draw(kept("quality", lambda: shell.streamed(charts.quality_chart(index, found, against, lines)), *lines, against), alt)
     if grey := charts.grey_words(found, against, lines):
         shell.say(grey)
