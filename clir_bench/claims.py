@@ -26,7 +26,7 @@ from clir_bench.typology import FEATURES
 FOLDER = "claims"
 """Where claim files lie below a folder of submissions."""
 MACRO = "macro over pairs"
-"""What languages are similar in (URIEL): what a correlation over pairs is with."""
+"""What a cell is over that is the unweighted mean of all pairs."""
 BM25 = "bm25"
 MAX_BYTES = 1_000_000
 
@@ -103,11 +103,6 @@ class Table(Strict):
     cautions: Annotated[tuple[Text, ...], Field(strict=False)]
     cells: Annotated[tuple[Cell, ...], Field(strict=False)]
 
-    @property
-    def transcribed(self) -> str:
-        """How much of it is there, in words."""
-        return f"{len(self.cells)} of {'an unknown number' if self.printed_cells is None else self.printed_cells}"
-
     def id_of(self, cell: Cell) -> str:
         """``Table 6 / BM25 / CLIRMatrix R@10 / en-zh``."""
         return f"{self.table} / {cell.row} / {cell.column}"
@@ -132,7 +127,6 @@ class Possible(NamedTuple):
 class ClaimRow(NamedTuple):
     """A claimed number for a table on screen. ``value`` is a fraction, or a correlation from -1 to 1; ``url`` is its table's."""
 
-    id: str
     source: str
     table: str
     row: str
@@ -141,14 +135,12 @@ class ClaimRow(NamedTuple):
     printed: str
     unit: Unit
     n: int | None
-    n_from: str | None
     over: str
     task: str | None
     measure: str | None
     track: Track
     system: str
     trust: Literal["claimed"]
-    possible: Possible
     caution: str
     url: str
 
@@ -163,8 +155,8 @@ def claim_frame(claims: Sequence[Claims]) -> list[ClaimRow]:
     """One row a cell, in the order of the files."""
     return [
         ClaimRow(
-            table.id_of(cell), publication.source.key, table.table, cell.row, cell.column, cell.fraction, cell.value, table.unit,
-            cell.n, cell.n_from, cell.over, cell.task, cell.measure, cell.track, cell.system.label, "claimed", possible(cell, table.unit),
+            publication.source.key, table.table, cell.row, cell.column, cell.fraction, cell.value, table.unit,
+            cell.n, cell.over, cell.task, cell.measure, cell.track, cell.system.label, "claimed",
             " ".join(filter(None, [cell.caution, *table.cautions])), table.url,
         )
         for publication in claims

@@ -40,8 +40,13 @@ class DownloadError(ClirBenchError):
     """A file that cannot be had, or is not the one that was asked for."""
 
 
+def install_words(extra: str) -> str:
+    """How an extra is installed: clir-bench is on no package index."""
+    return f"pip install '.[{extra}]' in a checkout of clir-bench"
+
+
 class MissingExtra(ClirBenchError):
     """A part that needs a package which is not installed."""
 
     def __init__(self, package: str, extra: str, hint: str = "") -> None:
-        super().__init__(f"this needs the package {package!r}, which is not installed: pip install 'clir-bench[{extra}]'{f'. {hint}' if hint else ''}")
+        super().__init__(f"this needs the package {package!r}, which is not installed: {install_words(extra)}{f'. {hint}' if hint else ''}")

@@ -49,11 +49,6 @@ class Layout:
         """Evaluated queries of each pair, int32 [pairs]."""
         return np.bincount(self.pair, minlength=len(self.pairs)).astype(np.int32)
 
-    @cached_property
-    def single(self) -> bool:
-        """Whether every evaluated query has exactly one relevant document: then its rank is all there is to know."""
-        return bool((self.golds == 1).all())
-
 
 def layout_of(task: str, version: int, collection: Collection) -> Layout:
     """The layout of a built collection."""

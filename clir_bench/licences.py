@@ -49,13 +49,6 @@ def licence_class(text: str | None) -> LicenceClass:
     return "proprietary" if words and words[0] in ("proprietary", "commercial", "closed") else "unknown"
 
 
-def weights_gb(facts: ModelReference | ChainFacts, as_dtype: Literal["published", "float16"]) -> float | None:
-    """Weights in GB (1e9 bytes), as they are published or at two bytes a parameter; None where that is not known."""
-    if as_dtype == "published":
-        return None if facts.weights_bytes is None else facts.weights_bytes / 1e9
-    return None if facts.parameters is None else 2 * facts.parameters / 1e9
-
-
 def chain_facts(stages: Iterable[Stage]) -> ChainFacts:
     """Of encoders, re-rankers and external models; of a translator only where it translates queries: documents are translated once, before."""
     loaded: dict[tuple[str, str], ModelReference] = {}

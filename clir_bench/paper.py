@@ -28,7 +28,7 @@ class Beside(NamedTuple):
 def beside(claims: Sequence[Claims], submissions: Sequence[Submission]) -> list[Beside]:
     """Every cell that some submission has, too, in the order of the claims."""
     return [
-        Beside(table.id_of(cell), s.system.name, s.system.variant, cell.fraction, cell.value, ours, ours - cell.fraction, _queries(cell, s))
+        Beside(table.id_of(cell), s.system.name, s.system.variant, cell.fraction, cell.value, ours, ours - cell.fraction, queries(cell, s))
         for publication in claims
         for table in publication.tables
         if table.unit == "percent"
@@ -70,5 +70,6 @@ def _same_system(claimed: ClaimedSystem, stages: Sequence[Stage]) -> bool:
     return False
 
 
-def _queries(cell: Cell, submission: Submission) -> int:
+def queries(cell: Cell, submission: Submission) -> int:
+    """The queries behind what ``match`` finds, over all its pairs."""
     return sum(record.measures[cell.measure].n for record in submission.pairs if cell.measure and cell.over in (MACRO, str(record.pair)))

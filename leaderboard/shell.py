@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from html import escape
@@ -18,11 +18,13 @@ from streamlit.navigation.page import StreamlitPage
 
 from clir_bench import languages
 from clir_bench.errors import ClirBenchError
+from clir_bench.exhibits import maps, profile
 from clir_bench.exhibits.board_table import caution, mixed
 from clir_bench.exhibits.tables import STYLE, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.site.citation import bibtex
 from clir_bench.standings.build import FOLDER, current, index_home
-from clir_bench.standings.index import Index, open_index
+from clir_bench.standings.index import Board, Index, open_index
 from clir_bench.standings.overview import Standing, standing
 from clir_bench.standings.selection import Selection
 
@@ -90,7 +92,7 @@ def _open(folder: str, found: str) -> Index:
 
 def open_page(page: StreamlitPage) -> None:
     """What stands above a page: the style and the filters."""
-    st.html(f"<style>{STYLE}{_PAGE_STYLE}</style>")
+    st.html(f"<style>{STYLE}{maps.STYLE}{profile.STYLE}{_PAGE_STYLE}</style>")
     try:
         found = index()
     except ClirBenchError as error:
@@ -122,6 +124,29 @@ def code(text: str) -> None:
     st.html(f'<pre class="cb-code">{escape(text)}</pre>')
 
 
+def named(lines: Iterable[int]) -> dict[int, str]:
+    """Systems by their number, with their names."""
+    found = index()
+    return {int(line): str(found.lines[line]) for line in lines}
+
+
+def choose_board(boards: Sequence[Board]) -> Board:
+    """One data set of these, the first where none is chosen; nothing is asked of one alone."""
+    keys = {board.key: board for board in boards}
+    key = boards[0].key
+    if len(keys) > 1:  # the format fails for a data set that is gone, so that the choice falls back to the first
+        key = st.segmented_control(
+            "Data set",
+            list(keys),
+            default=key,
+            format_func=lambda which: keys[which].full_label,
+            required=True,
+            key="board",
+            bind="query-params",
+        )
+    return keys[key]
+
+
 def choose_system(names: Mapping[int, str], usual: int) -> int:
     """One of these systems; the usual one where none is chosen. It is no value of the widget: the address would not tell one that moves with the filters."""
     chosen = st.selectbox("System", list(names), None, format_func=names.__getitem__, key="system", bind="query-params", placeholder=names[usual], width=480)
@@ -142,34 +167,30 @@ def chosen_standing(asked: Selection | None = None) -> Standing:
         st.warning(f"{error}. Choose another measure.")
         st.stop()
     if not len(found.lines) or not found.cells_of:
-        nothing(asked)
-    st.html("".join(f'<p class="cb-count">{escape(text)}</p>' for text in (counted(found), caution(found)) if text))
+        nothing(asked, "leaderboard")
+        st.stop()
+    st.html("".join(f'<p class="cb-count">{escape(text)}</p>' for text in (coverage(found), caution(found)) if text))
     return found
 
 
-def counted(found: Standing) -> str:
+def coverage(found: Standing) -> str:
     """What an average is over."""
     names, same = ", ".join(board.label for board in found.boards), mixed(found)
     alike = f" ({same:,} of one language)" if same else ""
     topics = f", {found.topics:,} topics" if found.topics else ""
     left = len(found.lines) - found.ranked
     return (
-        f"{names}: {counting(found.cells_of, 'pair')}{alike}, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked"
+        f"{names}: {counted(found.cells_of, 'pair')}{alike}, {found.queries:,} evaluated queries{topics}; {found.ranked:,} of {len(found.lines):,} systems ranked"
         + (f", {left:,} without a rank ({found.why or 'not all pairs, or no gold ranks'})" if left else "")
     )
 
 
-def counting(many: int, thing: str) -> str:
-    """``1 pair``, ``2 pairs``."""
-    return f"{many:,} {thing}{'' if many == 1 else 's'}"
-
-
-def nothing(asked: Selection) -> None:
-    """The empty state: which filter to relax."""
-    st.info("Nothing passes all of these filters together.", icon=":material/filter_alt_off:")
+def nothing(asked: Selection, page: str) -> None:
+    """The empty state: which filter to relax; its links lead to ``page``."""
+    copied = bool(standing(index(), asked).copied.any())
+    st.info(f"No system passes all of this{' but what is flagged as a copy' if copied else ''}.", icon=":material/filter_alt_off:")
     for words, loose in asked.relaxations(index()):
-        st.html(f'<p class="cb-count">With <a href="{escape(address("leaderboard", loose))}">{escape(words)}</a> there are systems.</p>')
-    st.stop()
+        st.html(f'<p class="cb-count">With <a href="{escape(address(page, loose))}">{escape(words)}</a> there are systems.</p>')
 
 
 def address(page: str, asked: Selection | None = None, /, **parameters: str | Sequence[str]) -> str:

@@ -339,7 +339,11 @@ def _agree(row: dict[str, str], slow: Slow, asked: Selection) -> int:
     """How many numbers of a row were compared with those of the loops."""
     pairs = [(row.get(label), mean, 100) for label, mean in slow.boards.items() if label in row]
     pairs += [(row.get(f"{asked.measure}, {label}"), mean, 100) for label, mean in slow.boards.items()]
-    pairs += [(row.get(asked.measure), slow.score, 100), (row.get("Worst pair"), slow.worst, 100), (row.get("Bias loss"), slow.loss, 100)]
+    pairs += [
+        (row.get(asked.measure), slow.score, 100),
+        (row.get("Worst pair", "").split("\u2002")[0] or None, slow.worst, 100),
+        (row.get("Bias loss"), slow.loss, 100),
+    ]
     pairs += [(row.get("Two languages"), slow.cross, 100)]
     compared = 0
     for text, value, scale in pairs:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from generated_board import BOARDS, files, generated_index
 
 from clir_bench import resources
-from clir_bench.claims import MACRO
-from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
+from clir_bench.claims import FOLDER, MACRO
+from clir_bench.exhibits.board_table import MORE, ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
 from clir_bench.exhibits.gaps import chart_words, comparisons, detectable, gap, interval_chart, tier_sentences
-from clir_bench.exhibits.published import published_table
-from clir_bench.exhibits.tables import Interval, Link, Table
+from clir_bench.exhibits.ledger import cost_of
+from clir_bench.exhibits.profile import system_facts
+from clir_bench.exhibits.published import claim_rows, publications, published_table
+from clir_bench.exhibits.tables import Column, Interval, Link, Named, Table
+from clir_bench.site.api import claims
+from clir_bench.site.api_records import placed, system
+from clir_bench.site.citation import bibtex
 from clir_bench.standings import Index, Selection, Standing, open_index, standing
 from clir_bench.standings.costs import pace, query_ms
 from clir_bench.standings.index import Line
@@ -62,8 +68,9 @@ def test_every_cell_is_what_a_slow_loop_finds_in_the_files(index: Index, both: S
         assert score.value == pytest.approx(sum(macro.values()) / len(BOARDS))
         assert 0 <= score.low <= score.value <= score.high <= 1
         worst = min(((mean, str(record.pair)) for found in means.values() for mean, record in found), key=lambda each: each[0])
-        assert cell["worst"] == pytest.approx(worst[0])
-        assert str(cell["worst_pair"]).split(",", maxsplit=1)[0] in {str(r.pair) for found in means.values() for mean, r in found if mean == worst[0]}
+        assert isinstance(cell["worst"], Named)
+        assert cell["worst"].value == pytest.approx(worst[0])
+        assert cell["worst"].name.split(",", maxsplit=1)[0] in {str(r.pair) for found in means.values() for mean, r in found if mean == worst[0]}
         loss = [[r.bias_loss("R@10") for _, r in found if not r.pair.same] for found in means.values()]
         if any(None in each for each in loss):
             assert np.isnan(cell["loss"])  # type: ignore[call-overload]
@@ -110,6 +117,26 @@ def test_ranked_and_others_are_all_systems_and_the_others_are_told_why(index: In
         assert cell["trust"] in ("claimed", "consistent") or partial
 
 
+def test_a_system_whose_submissions_differ_is_told_by_the_newest_everywhere(index: Index, both: Standing) -> None:
+    two, size = np.flatnonzero((both.entries >= 0).all(1) & (both.tier > 0)), index.entries["weights_bytes"].to_numpy(float)
+    row = next(int(row) for row in two if (size[both.entries[row]] > 0).all())
+    first, second = both.entries[row].tolist()
+    for newest, older in ((first, second), (second, first)):
+        changed = index.entries.copy()
+        changed.loc[[newest, older], "started"] = ["2031-05-06T00:00:00Z", "2031-05-05T00:00:00Z"]
+        changed.loc[[newest, older], "weights_bytes"] = [7.77e12, 9.99e12]
+        moved = replace(index, entries=changed, cache={})
+        cell = cells(board_table(moved, both, np.array([row]), tuple(columns_of(both))))[index.lines[both.lines[row]]]
+        assert (cell["gigabytes"], cell["date"]) == (7770, "2031-05-06")
+        assert cost_of(moved, both.boards, int(both.lines[row])).gigabytes == 7770
+        assert dict(system_facts(moved, int(both.lines[row])))["Weights"] == "7770.00 GB as published"
+        assert system(moved, int(both.lines[row]))["weights_bytes"] == placed(moved, both, row)["weights_bytes"] == 7_770_000_000_000
+        assert order_rows(moved, both, "date").ranked[0] == row
+        assert index.newest_of(np.array([[-1, first], [-1, -1]], np.int32)).tolist() == [first, -1]
+    same = index.entries.assign(started="2031-05-06T00:00:00Z")
+    assert replace(index, entries=same).newest_of(both.entries[row]) == max(first, second)  # one rule for two of one moment
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_orders_put_the_best_first_and_the_unknown_last(index: Index, both: Standing, order: str) -> None:
     placed = order_rows(index, both, order)  # type: ignore[arg-type]
@@ -117,7 +144,7 @@ def test_orders_put_the_best_first_and_the_unknown_last(index: Index, both: Stan
     values = {
         "score": [-cell["score"].value for cell in found.values()],  # type: ignore[attr-defined]
         "name": [str(line).casefold() for line in found],
-        "worst pair": [-cell["worst"] for cell in found.values()],  # type: ignore[operator]
+        "worst pair": [-cell["worst"].value for cell in found.values()],  # type: ignore[attr-defined]
         "bias loss": [cell["loss"] for cell in found.values()],
         "size": [np.nan if cell["gigabytes"] is None else cell["gigabytes"] for cell in found.values()],
         "date": [-int(str(cell["date"]).replace("-", "")) for cell in found.values()],
@@ -137,11 +164,16 @@ def test_only_names_with_all_words_are_found(index: Index, both: Standing) -> No
     assert not len(order_rows(index, both, "score", "no-such").ranked)
 
 
-def test_usual_columns_are_at_most_17_and_a_choice_keeps_the_first_four(index: Index, both: Standing) -> None:
+def test_usual_columns_are_at_most_15_of_three_data_sets_and_a_choice_keeps_the_first_four(index: Index, both: Standing) -> None:
     alone = standing(index, Selection(boards=BOARDS[:1]))
-    assert len(usual_columns(both)) <= 17
-    assert {"trust", "ms", "licence", "lift", "worst", "seen", "gigabytes", "loss", *BOARDS} <= set(usual_columns(both))
-    assert "date" in usual_columns(alone)
+    (another, part), three = (replace(both.boards[0], key="another-v1"), both.pairs[0]), both
+    three = replace(both, boards=(*both.boards, another), pairs=(*both.pairs, part))
+    assert "cross" in usual_columns(three)
+    assert len(usual_columns(three)) <= 15
+    for found in (alone, both, three):
+        assert {"trust", "ms", "worst", "seen", "gigabytes", "loss", "date"} < set(usual_columns(found))
+        assert {*usual_columns(found), *MORE} == set(columns_of(found))  # the picker offers the others: none is lost
+    assert {*BOARDS} < set(usual_columns(both))
     assert not set(BOARDS) & set(columns_of(alone))  # one data set's score is the score
     table = board_table(index, both, order_rows(index, both).ranked[:2], ("trust", "no such"))
     assert [column.key for column in table.columns] == ["system", "tier", "rank", "score", "trust"]
@@ -208,7 +240,33 @@ def test_the_real_submissions_make_a_board() -> None:
     index = open_index(resources.folder("submissions"), build=True)
     found = standing(index, Selection())
     rows = order_rows(index, found)
-    table = board_table(index, found, rows.ranked)
+    table = board_table(index, found, rows.ranked, ("licence",))
     assert {str(line_of(row[0])) for row in table.rows} >= {"clir-bench/bm25/multilingual", "sentence-transformers/all-MiniLM-L6-v2/native"}
     assert cells(table)[Line("clir-bench/bm25", "multilingual")]["licence"] == "no model"
     assert len(tier_sentences(index, found)) >= 2
+
+
+def test_publications_are_the_installations_where_the_folder_has_none_and_the_folders_where_it_has(index: Index, tmp_path: Path) -> None:
+    bare = replace(index, folder=tmp_path, cache={})
+    (bundled,) = publications(bare)
+    assert bundled.source.key == "goworek-2025"
+    assert claims(bare, {})["claims"] == claims(index, {})["claims"]
+    assert claim_rows(bare) == claim_rows(index)
+    assert bundled.source.bibtex in bibtex(bare)
+    stored = json.loads((index.folder / FOLDER / "goworek-2025.json").read_text())
+    own = replace(index, folder=tmp_path / "own", cache={})
+    (own.folder / FOLDER).mkdir(parents=True)
+    (own.folder / FOLDER / "own.json").write_text(json.dumps(stored | {"source": stored["source"] | {"key": "own", "bibtex": "@misc{own}"}}))
+    assert [publication.source.key for publication in publications(own)] == ["own"]
+    assert bibtex(own).rstrip().endswith("@misc{own}")
+
+
+def test_a_named_fraction_is_one_cell_to_read_and_two_in_files() -> None:
+    table = Table("t", (Column("system", "System"), Column("worst", "Worst pair", "named")), (("a", Named(0.125, "ar-ru, <Sample>")), ("b", None)))
+    assert table.csv() == 'system,worst,worst_name\na,0.125,"ar-ru, <Sample>"\nb,,\n'
+    assert json.loads(table.json())["rows"] == [
+        {"system": "a", "worst": 0.125, "worst_name": "ar-ru, <Sample>"},
+        {"system": "b", "worst": None, "worst_name": None},
+    ]
+    assert "12.5\u2002ar-ru, &lt;Sample&gt;" in table.html()
+    assert "12.5\u2002ar-ru, <Sample>" in table.latex()

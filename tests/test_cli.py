@@ -158,7 +158,7 @@ def test_importing_clir_bench_loads_neither_torch_nor_mteb_nor_streamlit() -> No
 def test_a_missing_extra_is_told_with_the_command() -> None:
     code = "import sys; sys.modules['mteb'] = None\nimport clir_bench\ntry: clir_bench.mteb_tasks()\nexcept Exception as e: print(type(e).__name__, e)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert "MissingExtra this needs the package 'mteb', which is not installed: pip install 'clir-bench[mteb]'" in found.stdout
+    assert "MissingExtra this needs the package 'mteb', which is not installed: pip install '.[mteb]' in a checkout of clir-bench" in found.stdout
 
 
 def test_attributes_are_those_of_the_lazy_table() -> None:

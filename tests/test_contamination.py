@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from clir_bench.cli import main
 from clir_bench.contamination import ORDER, Contamination, _known, _words, model_state, states, worst_of
-from clir_bench.licences import CLASSES, chain_facts, licence_class, spdx, weights_gb
+from clir_bench.licences import CLASSES, chain_facts, licence_class, spdx
 from clir_bench.models import ENCODERS, RERANKERS
 from clir_bench.records import (
     EncodeStage,
@@ -292,13 +292,6 @@ def test_every_licence_of_the_table_has_a_class() -> None:
     assert {licence_class(row.licence) for row in (*ENCODERS, *RERANKERS)} == {"open", "restricted"}
 
 
-def test_unknown_weights_are_none_and_never_zero() -> None:
-    known = model("a/b", parameters=560_000_000, weights_bytes=2_240_000_000)
-    assert (weights_gb(known, "published"), weights_gb(known, "float16")) == (2.24, 1.12)
-    nothing = model("a/b")
-    assert (weights_gb(nothing, "published"), weights_gb(nothing, "float16")) == (None, None)
-
-
 def test_facts_of_a_chain_are_of_all_that_is_loaded_for_a_query() -> None:
     small = model("a/small", parameters=100, weights_bytes=400, licence="mit", embedding_dim=384)
     large = model("a/large", parameters=1000, weights_bytes=2000, licence="apache-2.0", embedding_dim=1024)
@@ -307,7 +300,6 @@ def test_facts_of_a_chain_are_of_all_that_is_loaded_for_a_query() -> None:
     chain: list[Stage] = [translate("documents"), encode(small), EXACT, encode(large), EXACT, BM25, fuse, rerank(scorer)]
     facts = chain_facts(chain)
     assert facts == (("a/small", "a/large", "a/scorer"), 1150, 2500, "MIT + Apache-2.0 + CC-BY-NC-4.0", "restricted", 1408, "float32 + bfloat16")
-    assert weights_gb(facts, "float16") == 2300 / 1e9
     asked = chain_facts([translate("queries", parameters=7, weights_bytes=9, licence="mit"), *chain[1:]])
     assert (asked.parameters, asked.weights_bytes) == (1157, 2509)
 

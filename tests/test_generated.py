@@ -96,7 +96,7 @@ def test_layouts_fit_what_was_submitted(folder: Path, submissions: dict[Path, Su
         assert submission.pool in ({}, layout.pool) and sum(layout.pool.values()) == task.documents
         topics = np.bincount(layout.topic)
         documents = len({(topic, layout.pairs[p].document) for topic, p in zip(layout.topic.tolist(), layout.pair.tolist(), strict=True)})
-        shapes[task.name] = (len(layout.pairs), len(layout.topic), len(topics), set(topics.tolist()), documents, layout.single)
+        shapes[task.name] = (len(layout.pairs), len(layout.topic), len(topics), set(topics.tolist()), documents, bool((layout.golds == 1).all()))
     assert shapes == {
         "sample": (64, 6144, 96, {64}, 96 * 8, True),
         "clirmatrix": (56, 56_000, 1000, {56}, 8000, True),

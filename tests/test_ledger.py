@@ -18,8 +18,9 @@ from scipy.stats import norm
 from clir_bench.assemble import Runtime
 from clir_bench.cli import _parser
 from clir_bench.cli_evaluate import _system
-from clir_bench.exhibits.cells import all_printed, first_measure, printed, publications, table_facts
+from clir_bench.exhibits.cells import all_printed, first_measure, printed, table_facts
 from clir_bench.exhibits.ledger import Climb, Rung, Scope, climb, ledger_table, line_parents, waterfall
+from clir_bench.exhibits.published import publications
 from clir_bench.exhibits.steps import COMMANDS, KINDS, WORDS, oracle_table, pairings, step_table, summary_table, translation_table
 from clir_bench.exhibits.tables import Interval, Link
 from clir_bench.layout import read_layout

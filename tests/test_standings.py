@@ -24,7 +24,7 @@ from clir_bench.measures import parse_measure, stats, values
 from clir_bench.records import Correction
 from clir_bench.significance import resampled_scores, topic_sums
 from clir_bench.standings import Index, Selection, build_index, open_index, standing
-from clir_bench.standings.build import current, listing
+from clir_bench.standings.build import current, listing, sources
 from clir_bench.submission import Submission, pack_ranks, path_of, read_submission, stat_record, to_json, write_submission
 
 ROOT = Path(__file__).parent.parent / "submissions"
@@ -488,3 +488,19 @@ def test_index_and_current_json_name_each_other(tmp_path: Path) -> None:
     about = json.loads((tmp_path / "current.json").read_text())
     assert tmp_path / about["index"] == built.path
     assert asdict(built)["read"] == REAL
+
+
+def test_all_code_that_reads_submissions_is_part_of_the_version_of_an_index() -> None:
+    """What a process has loaded after it has built an index from files, against what ``version`` hashes."""
+    code = (
+        "import sys, tempfile; from pathlib import Path; from clir_bench.standings import build_index\n"
+        "with tempfile.TemporaryDirectory() as home: print(build_index(Path(sys.argv[1]), Path(home)).read)\n"
+        "print(*sorted(m.__file__ for n, m in list(sys.modules.items()) if n.startswith('clir_bench') and n != 'clir_bench'), sep='\\n')"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(ROOT)], capture_output=True, text=True, check=True, timeout=120)
+    read, *loaded = found.stdout.split("\n")[:-1]
+    assert int(read) > 5
+    hashed = {path.name for path in sources()}
+    assert {"submission.py", "task_records.py", "strict.py", "strict_json.py", "collection.py", "languages.py", "extract.py", "sample.toml"} <= hashed
+    others = {Path(file).parent.name for file in loaded if Path(file) not in sources()}
+    assert others <= {"sources"}  # which ``import clir_bench`` loads: nothing of a submission

@@ -213,7 +213,7 @@ def test_deepl_without_a_key_or_package_says_so(service: Service, monkeypatch: p
     with pytest.raises(ModelError, match="DEEPL_AUTH_KEY"):
         load_translator("deepl")
     monkeypatch.setitem(sys.modules, "deepl", None)
-    with pytest.raises(MissingExtra, match=r"clir-bench\[deepl\]"):
+    with pytest.raises(MissingExtra, match=r"'\.\[deepl\]'"):
         load_translator("deepl")
 
 

@@ -95,7 +95,7 @@ def test_two_systems_on_a_data_set_compare_as_their_submissions_do(index: Index,
     assert (cells["elsewhere"], cells["elsewhere_high"]) == pytest.approx(expected.overall.other_languages)
     assert "for other languages " in verdict(found, scope, 0, 1)
     (row,) = wins_table(found, 0, 1).rows
-    assert row == ("clir-bench sample", 64, expected.wins, expected.ties, expected.losses, expected.significant_wins, expected.significant_losses)
+    assert row == ("sample", 64, expected.wins, expected.ties, expected.losses, expected.significant_wins, expected.significant_losses)
 
 
 def test_differences_are_turned_by_turning_the_systems(index: Index) -> None:
@@ -149,12 +149,12 @@ def test_data_sets_together_weigh_alike(two_boards: Index) -> None:
 def test_only_pairs_that_all_have_are_compared_and_the_page_says_so(index: Index) -> None:
     found = met(index, PLAIN, PARTIAL)
     assert found.scopes[0].pairs == int(found.masks[0].sum()) == 32
-    assert found.missing == ("clir-bench sample: 32 of 64 pairs, those that all of them have.",)
+    assert found.missing == ("sample: 32 of 64 pairs, those that all of them have.",)
     shared = [record for record in submission(index, PLAIN).pairs if record.pair in {other.pair for other in submission(index, PARTIAL).pairs}]
     assert found.scopes[0].scores[0] == pytest.approx(np.mean([record.measures["R@10"].sum / record.measures["R@10"].n for record in shared]))
     without = met(index, PLAIN, CLAIMED)
     assert without.boards == without.scopes == ()
-    assert without.missing == (f"clir-bench sample is left out: no gold ranks of {CLAIMED}.",)
+    assert without.missing == (f"sample is left out: no gold ranks of {CLAIMED}.",)
 
 
 def test_a_filter_of_languages_filters_the_comparison(index: Index) -> None:
@@ -201,7 +201,7 @@ def test_gold_ranks_are_counted_in_bins(index: Index, ranks: tuple[GoldRanks, Go
 def test_queries_that_only_one_solves_are_counted_and_listed(index: Index, ranks: tuple[GoldRanks, GoldRanks]) -> None:
     found = met(index, PLAIN, TUNED)
     x, y = (r.rank <= 10 for r in ranks)
-    assert solved_table(found, 0, 1).rows == (("clir-bench sample", int((x & y).sum()), int((x & ~y).sum()), int((y & ~x).sum()), int((~x & ~y).sum()), 6144),)
+    assert solved_table(found, 0, 1).rows == (("sample", int((x & y).sum()), int((x & ~y).sum()), int((y & ~x).sum()), int((~x & ~y).sum()), 6144),)
     collection = sample.read()
     known = {
         (str(ranks[0].pairs[p]), collection.queries.ids[q]): (a, b)

@@ -12,6 +12,7 @@ import numpy as np
 from clir_bench.exhibits.bias_tables import Rate
 from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS, Spec, span
 from clir_bench.exhibits.pair_views import NO_OWN
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.index import Index
 from clir_bench.standings.overview import Standing
 
@@ -73,7 +74,7 @@ def grey_words(found: Standing, against: str, chosen: Sequence[int]) -> str:
     """What the grey dots of ``quality_chart`` are; "" where there are none."""
     known = found.lines[np.isfinite(getattr(found, against)) & np.isfinite(found.score)]
     others = len(set(known.tolist()) - set(chosen))
-    return f"Grey: the other {others:,} system{'s' * (others > 1)}; point at a dot for its name." if others else ""
+    return f"Grey: the other {counted(others, 'system')}; point at a dot for its name." if others else ""
 
 
 def loss_words(index: Index, found: Standing, chosen: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""The tables and charts of what a system prefers and whom it serves: what the page Bias and the export show.
+"""The tables of what a system prefers and whom it serves: what the page Bias and the export show.
 
 A same-language rate is never given without the recall in the documents' own language and the bias loss: a rate says nothing of what was missed.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench import languages
-from clir_bench.exhibits.board_table import mixed, system_address
+from clir_bench.exhibits.board_table import mixed, system_link
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Marked, Table
 from clir_bench.standings.fairness import Bools, Consistency, Effect, consistency, disparity, language_effects
 from clir_bench.standings.index import Board, Index
@@ -49,7 +49,7 @@ def rates(index: Index, board: Board, lines: Sequence[int], mask: Bools, gold: G
                 rate = Interval(*(float(x[at]) for x in (row.rate, *row.interval())))
                 cost = costs.get(row.language, UNKNOWN)
                 found.append(
-                    Rate(languages.name(row.language), _link(index, line), row.queries, row.depth, rate, float(row.share[at]), float(row.lift[at]), cost)
+                    Rate(languages.name(row.language), system_link(index, line), row.queries, row.depth, rate, float(row.share[at]), float(row.lift[at]), cost)
                 )
     return tuple(sorted(found, key=lambda rate: rate.query))
 
@@ -104,7 +104,7 @@ def preference_table(index: Index, found: Standing, lines: Sequence[int], gold: 
         mine, cost = profile(index, board, line), recalls(index, board, line, mask, recall).get("", UNKNOWN)
         lift, exposure = (mine.lift(gold, depth), mine.exposure(gold)) if mine else (None, None)
         at = int(np.flatnonzero(found.lines == line)[0])
-        rows.append((_link(index, line), _score(found, at), *([float(found.cross[at])] if both else []), lift, exposure, cost.own, cost.loss))
+        rows.append((system_link(index, line), _score(found, at), *([float(found.cross[at])] if both else []), lift, exposure, cost.own, cost.loss))
     columns = (
         Column("system", "system", "link"), Column("score", found.selection.measure, "interval", "mean over the chosen pairs; 95 % interval, topics resampled"),
         *([Column("cross", "two languages", "percent", "the score over the pairs of two languages alone")] if both else []),
@@ -127,7 +127,7 @@ def alike_table(index: Index, board: Board, lines: Sequence[int], mask: Bools, m
         asked, explained = steadiness(index, board, line, mask), effects(index, board, line, mask)
         apart = disparity(board, board.means(measure)[at], mask)
         rows.append((
-            _link(index, line), Interval(asked.value, asked.low, asked.high) if asked else None, asked.topics if asked else None,
+            system_link(index, line), Interval(asked.value, asked.low, asked.high) if asked else None, asked.topics if asked else None,
             float(np.mean([e.epsilon for e in explained])) if explained else None,
             *((str(apart.best), apart.best_value, str(apart.worst), apart.worst_value, apart.spread, apart.variation, apart.diagonal) if apart else [None] * 7),
         ))  # fmt: skip
@@ -163,7 +163,7 @@ def effect_table(index: Index, board: Board, lines: Sequence[int], mask: Bools) 
     rows: list[tuple[Cell, ...]] = []
     for line in lines:
         for e in effects(index, board, line, mask):
-            named: tuple[Cell, ...] = (languages.name(e.query), *([_link(index, line)] if several else []))
+            named: tuple[Cell, ...] = (languages.name(e.query), *([system_link(index, line)] if several else []))
             rows.append((*named, e.n, e.documents, e.epsilon, e.chance, languages.name(e.best), languages.name(e.worst)))
     columns = (
         Column("query", "questions in"), *([Column("system", "system", "link")] if several else []), Column("n", "n", "integer", "evaluated queries"),
@@ -178,7 +178,14 @@ def effect_table(index: Index, board: Board, lines: Sequence[int], mask: Bools) 
 def quality_table(index: Index, found: Standing, rows: npt.NDArray[np.intp]) -> Table:
     """Systems of a standing, quality beside preference: the scatter's twin."""
     body: list[tuple[Cell, ...]] = [
-        (_link(index, int(found.lines[i])), int(found.tier[i]) or None, _score(found, int(i)), float(found.lift[i]), float(found.own[i]), float(found.loss[i]))
+        (
+            system_link(index, int(found.lines[i])),
+            int(found.tier[i]) or None,
+            _score(found, int(i)),
+            float(found.lift[i]),
+            float(found.own[i]),
+            float(found.loss[i]),
+        )
         for i in rows
     ]
     columns = (
@@ -207,10 +214,6 @@ def effects(index: Index, board: Board, line: int, mask: Bools) -> tuple[Effect,
 
 def _whose(gold: Gold) -> str:
     return f"relevant document in {WHERE[gold]}"
-
-
-def _link(index: Index, line: int) -> Link:
-    return Link(str(index.lines[line]), system_address(index.lines[line]))
 
 
 def _score(found: Standing, row: int) -> Interval:

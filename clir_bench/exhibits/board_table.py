@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 from urllib.parse import urlencode
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench.contamination import ORDER, State
-from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Noted, Table
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Named, Noted, Table
 from clir_bench.standings.costs import gigabytes, pace
 from clir_bench.standings.index import Floats, Index, Line
 from clir_bench.standings.memory import column, remembered
@@ -25,7 +25,6 @@ Order = Literal["score", "name", "worst pair", "bias loss", "size", "date"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 SEEN_WORDS: dict[State, str] = {state: state.replace("_", " ") for state in ORDER}
 """What a system was trained on of what a data set evaluates, in a word."""
-_MOST = 17  # columns that are shown where nothing is said; the last are off a small screen
 
 
 class Placed(NamedTuple):
@@ -68,8 +67,8 @@ def mixed(standing: Standing) -> int:
 
 
 def usual_columns(standing: Standing) -> tuple[str, ...]:
-    """The keys that are shown where the reader chose none: at most 17."""
-    return tuple(key for key in columns_of(standing) if key not in _MORE)[:_MOST]
+    """The keys that are shown where the reader chose none: 15 of three data sets."""
+    return tuple(key for key in columns_of(standing) if key not in MORE)
 
 
 def system_address(line: Line) -> str:
@@ -77,7 +76,12 @@ def system_address(line: Line) -> str:
     return f"./system?{urlencode({'system': str(line)})}"
 
 
-def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[str] | None = None, address: Callable[[Line], str] = system_address) -> Table:
+def system_link(index: Index, line: int) -> Link:
+    """A system's name, and its page."""
+    return Link(str(index.lines[line]), system_address(index.lines[line]))
+
+
+def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[str] | None = None) -> Table:
     """The table of these places of a standing; ``columns`` are keys of ``columns_of``, in whose order they stand, the usual ones where none are named.
 
     Kept in the index's memory.
@@ -88,12 +92,12 @@ def board_table(index: Index, standing: Standing, rows: Rows, columns: Sequence[
 
     def make() -> Table:
         title = f"{standing.selection.measure}, {over_words(standing)}"
-        return Table(title, shown, _cells(index, standing, rows, shown, address), _note(index, standing, rows, shown))
+        return Table(title, shown, _cells(index, standing, rows, shown), _note(index, standing, rows, shown))
 
-    return remembered(index, ("board table", standing.selection, rows.tobytes(), shown, address), make)
+    return remembered(index, ("board table", standing.selection, rows.tobytes(), shown), make)
 
 
-def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callable[[Line], str] = system_address) -> Table:
+def unranked_table(index: Index, standing: Standing, rows: Rows) -> Table:
     """Systems without a rank, and why they have none. Kept in the index's memory."""
     keys, measure = ("trust", "date"), standing.selection.measure
     columns = (
@@ -105,13 +109,13 @@ def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callab
     )
 
     def make() -> Table:
-        return Table(f"Without a rank: {measure}, {over_words(standing)}", columns, _cells(index, standing, rows, columns, address))
+        return Table(f"Without a rank: {measure}, {over_words(standing)}", columns, _cells(index, standing, rows, columns))
 
-    return remembered(index, ("unranked table", standing.selection, rows.tobytes(), address), make)
+    return remembered(index, ("unranked table", standing.selection, rows.tobytes()), make)
 
 
-def _cells(index: Index, standing: Standing, rows: Rows, columns: Sequence[Column], address: Callable[[Line], str]) -> tuple[tuple[Cell, ...], ...]:
-    view = _View(index, standing, address)
+def _cells(index: Index, standing: Standing, rows: Rows, columns: Sequence[Column]) -> tuple[tuple[Cell, ...], ...]:
+    view = _View(index, standing)
     return tuple(tuple(view.cell(column.key, int(row)) for column in columns) for row in rows)
 
 
@@ -151,8 +155,7 @@ def _head(measure: str) -> tuple[Column, ...]:
 _CROSS = Column("cross", "Two languages", "percent", "The score over the pairs of two languages alone")
 _ALWAYS = ("system", "tier", "rank", "score")
 _TAIL = (
-    Column("worst", "Worst pair", "percent", "The measure on its worst pair"),
-    Column("worst_pair", "which", "text", "The worst of the chosen pairs, query language first"),
+    Column("worst", "Worst pair", "named", "The measure on the worst of the chosen pairs, and which it is, query language first"),
     Column("own", "Own language", "percent", "The measure had the pool held only the document's language; pairs of two languages"),
     Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool: what other languages in the pool cost; pairs of two languages"),
     Column("lift", "Lift", "number", "Same-language lift: share of the query's language among the first 10 over its share of the pool, where the relevant "
@@ -171,7 +174,8 @@ _TAIL = (
     Column("dtype", "Computed in", "text", "dtype of encoders and re-rankers"),
     Column("date", "Date", "text", "Of its newest run, UTC"),
 )  # fmt: skip
-_MORE = ("own", "hardware", "parameters", "dimension", "dtype", "seen_why")  # shown only where asked for
+MORE = ("own", "lift", "hardware", "licence", "seen_why", "parameters", "dimension", "dtype")
+"""Columns that are shown only where they are asked for."""
 
 
 def _note(index: Index, standing: Standing, rows: Rows, shown: Sequence[Column]) -> str:
@@ -193,23 +197,21 @@ class _View:
 
     index: Index
     standing: Standing
-    address: Callable[[Line], str]
 
     def cell(self, key: str, row: int) -> Cell:
         s = self.standing
-        line = self.index.lines[s.lines[row]]
         match key:
             case "system":
-                return Link(str(line), self.address(line))
+                return system_link(self.index, int(s.lines[row]))
             case "tier":
                 return int(s.tier[row]) or None
             case "rank":
                 return rank_words(s, row)
             case "score":
                 return Interval(float(s.score[row]), float(s.low[row]), float(s.high[row]))
-            case "worst_pair":
-                return worst_words(s, row)
-            case "cross" | "worst" | "own" | "loss" | "lift":
+            case "worst":
+                return worst_cell(s, row)
+            case "cross" | "own" | "loss" | "lift":
                 return float(getattr(s, key)[row])
             case "pairs":
                 return f"{s.cells[row]:,} of {s.cells_of:,}"
@@ -222,10 +224,10 @@ class _View:
         """What its submissions say of it: the newest of them where they differ."""
         all_entries = self.standing.entries[row]
         mine = all_entries[all_entries >= 0]
-        newest = mine[np.argmax(column(self.index, "started")[mine])]
+        newest = int(self.index.newest_of(all_entries))
         match key:
             case "gigabytes":
-                return _number(column(self.index, "weights_bytes")[newest], 1e-9)
+                return _number(float(gigabytes(self.index, all_entries)))
             case "parameters":
                 return _number(column(self.index, "parameters")[newest], 1e-6)
             case "dimension":
@@ -237,7 +239,7 @@ class _View:
             case "hardware":
                 return pace(self.index, all_entries).hardware or "differs by data set"
             case "licence":
-                return licence_words(self.index, int(newest))
+                return licence_words(self.index, newest)
             case "seen":
                 return seen_words(self.index, all_entries)
             case "seen_why":
@@ -255,12 +257,12 @@ def rank_words(standing: Standing, row: int) -> str | None:
     return None if not low else f"{low}" if low == high else f"{low}–{high}"
 
 
-def worst_words(standing: Standing, row: int) -> str | None:
-    """The worst pair, with its data set where there are several."""
+def worst_cell(standing: Standing, row: int) -> Named | None:
+    """The measure on the worst pair, and which it is, with its data set where there are several."""
     if (found := standing.worst_pair[row]) is None:
         return None
     board = next(board for board in standing.boards if board.key == found[0])
-    return f"{found[1]}, {board.label}" if len(standing.boards) > 1 else str(found[1])
+    return Named(float(standing.worst[row]), f"{found[1]}, {board.label}" if len(standing.boards) > 1 else str(found[1]))
 
 
 def licence_words(index: Index, entry: int) -> str:
@@ -299,15 +301,14 @@ def trust_cell(index: Index, entries: npt.NDArray[np.int32]) -> str | Noted:
 
 def _sort_keys(index: Index, standing: Standing, order: Order) -> Floats:
     """What stands first has the smallest; NaN, that is unknown, is sorted last."""
-    entries = standing.entries
     if order == "name":
         names = [str(index.lines[line]).casefold() for line in standing.lines]
         return np.argsort(np.argsort(names)).astype(np.float64)
     if order == "date":
-        moment = np.unique(column(index, "started").astype(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
-        return np.asarray(-np.where(entries >= 0, moment[np.maximum(entries, 0)], -1.0).max(1))
+        moment = np.unique(index.entries["started"].to_numpy(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
+        return -moment[index.newest_of(standing.entries)].astype(np.float64)
     if order == "size":
-        return gigabytes(index, entries)
+        return gigabytes(index, standing.entries)
     return standing.loss if order == "bias loss" else -standing.worst
 
 

@@ -7,9 +7,11 @@ from functools import partial
 from clir_bench import claims as published
 from clir_bench.claims import BM25, Cell, Claims
 from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.published import publications
 from clir_bench.exhibits.tables import Cell as Shown
 from clir_bench.exhibits.tables import Column, Link, Table
-from clir_bench.paper import match
+from clir_bench.exhibits.words import counted
+from clir_bench.paper import match, queries
 from clir_bench.standings.index import Index, Line
 from clir_bench.standings.memory import remembered
 from clir_bench.submission import Submission
@@ -17,16 +19,10 @@ from clir_bench.submission import Submission
 _OURS_BM25 = "clir-bench/bm25"
 
 
-def publications(index: Index) -> tuple[Claims, ...]:
-    """The publications beside the submissions; where there are none, those that come with clir-bench. Raises ClirBenchError for a file that does not hold."""
-    folder = index.folder / published.FOLDER
-    return remembered(index, ("publications",), lambda: published.load_claims(folder) or published.load_claims())
-
-
 def table_facts(publication: Claims) -> list[tuple[str, str]]:
     """Of each transcribed table how much is here, in which unit, and what to know of it, a sentence a line; then the others by name, together."""
     facts = [
-        (f"{table.table}: {_cells(len(table.cells))}{f', {table.unit}' if table.unit else ''}", "\n".join([table.caption, *table.cautions]))
+        (f"{table.table}: {counted(len(table.cells), 'cell')}{f', {table.unit}' if table.unit else ''}", "\n".join([table.caption, *table.cautions]))
         for table in publication.tables
         if table.cells
     ]
@@ -50,7 +46,7 @@ def all_printed(index: Index) -> Table:
     rows = [
         (
             Link(f"{publication.source.key}, {table.table}", table.url), f"{cell.row} / {cell.column}", cell.value, table.unit, cell.n, cell.n_from,
-            published.possible(cell, table.unit).state, " ".join(filter(None, [cell.caution])),
+            published.possible(cell, table.unit).state, cell.caution or "",
         )
         for publication in publications(index)
         for table in publication.tables
@@ -82,14 +78,10 @@ def _printed(index: Index, table: str) -> Table:
         for each in publication.tables:
             if each.table == table:
                 rows += [_row(index, publication, each, cell) for cell in each.cells]
-                known = _cells(len(each.cells)) if each.printed_cells is None else f"{len(each.cells)} of {_cells(each.printed_cells)}"
+                known = counted(len(each.cells), "cell") if each.printed_cells is None else f"{len(each.cells)} of {counted(each.printed_cells, 'cell')}"
                 notes += [*([f"{publication.source.key}: {known}."] if each.cells else []), *each.cautions]
     columns = (*(column for column in _COLUMNS if column.key != "caution" or any(row[-1] for row in rows)),)
     return Table(f"{table} as published: claimed, not comparable query by query", columns, tuple(row[: len(columns)] for row in rows), " ".join(notes))
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell{'s' * (count != 1)}"
 
 
 def _row(index: Index, publication: Claims, table: published.Table, cell: Cell) -> tuple[Shown, ...]:
@@ -98,8 +90,7 @@ def _row(index: Index, publication: Claims, table: published.Table, cell: Cell) 
     if found is not None:
         value, submission = found
         line = Line(submission.system.name, submission.system.variant)
-        n = sum(record.measures[str(cell.measure)].n for record in submission.pairs if cell.over in (published.MACRO, str(record.pair)))
-        ours = (value, n, Link(str(line), system_address(line)))
+        ours = (value, queries(cell, submission), Link(str(line), system_address(line)))
     return (Link(f"{cell.row} / {cell.column}", table.url), cell.value, cell.n, cell.n_from, *ours, cell.caution)
 
 

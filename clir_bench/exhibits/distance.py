@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from clir_bench.claims import ClaimRow
-from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.board_table import system_link
 from clir_bench.exhibits.published import claim_rows
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
@@ -48,12 +49,12 @@ def distance_table(index: Index, found: Standing) -> Table:
     for line in found.lines[np.isfinite(found.score)][:SHOWN].tolist():
         ours = [correlate(index, board, line, mask, measure, feature, WAYS[0]) for feature in FEATURES]
         n = dict(zip(FEATURES, (each.n for each in ours), strict=True))  # all have all pairs
-        rows.append((Link(str(index.lines[line]), system_address(index.lines[line])), measure, *(_cell(each) for each in ours)))
+        rows.append((system_link(index, line), measure, *(_cell(each) for each in ours)))
     claimed = [row for task, row in _published(index, board.oracle) if task == board.shape.task and mask.all()]
     rows += claimed
     columns = (
         Column("system", "system", "link"), Column("measure", "measure"),
-        *(Column(feature, f"{feature}, n = {n[feature]}", "correlation", f"{n[feature]} pair{'s' * (n[feature] != 1)} with a figure; 95\u00a0% interval, languages resampled") for feature in FEATURES),
+        *(Column(feature, f"{feature}, n = {n[feature]}", "correlation", f"{counted(n[feature], 'pair')} with a figure; 95\u00a0% interval, languages resampled") for feature in FEATURES),
     )  # fmt: skip
     note = (
         "Positive: the more similar the two languages, the better. The interval draws whole languages with all their pairs, since pairs that share a language are"

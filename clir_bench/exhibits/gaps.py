@@ -9,7 +9,8 @@ import numpy as np
 
 from clir_bench.exhibits.board_table import Rows, board_table, over_words
 from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
-from clir_bench.exhibits.tables import Table
+from clir_bench.exhibits.tables import Table, points
+from clir_bench.exhibits.words import counted, name_of
 from clir_bench.significance import detectable_difference, difference_interval
 from clir_bench.standings.index import Index
 from clir_bench.standings.memory import remembered
@@ -48,14 +49,14 @@ def tier_sentences(index: Index, standing: Standing) -> tuple[str, ...]:
     if standing.ranked < 2:
         return ()
     leaders = [int(np.flatnonzero(standing.tier == tier)[0]) for tier in (1, 2) if (standing.tier == tier).any()]
-    first, many = int((standing.tier == 1).sum()), f"{comparisons(standing):,} comparison{'s' * (comparisons(standing) > 1)}"
-    others = "Every other system can" if first == 1 else f"{first - 1:,} other system{'s' * (first > 2)} cannot"
-    told = [f"{others} be told from the best, {_name(index, standing, leaders[0])} (topics flipped, Holm over {many}, 5\u00a0%)."]
+    first, many = int((standing.tier == 1).sum()), counted(comparisons(standing), "comparison")
+    others = "Every other system can" if first == 1 else f"{counted(first - 1, 'other system')} cannot"
+    told = [f"{others} be told from the best, {name_of(index, standing, leaders[0])} (topics flipped, Holm over {many}, 5\u00a0%)."]
     if len(leaders) == 2:
         found = gap(index, standing, *leaders)
         told.append(
-            f"The best of tier 2, {_name(index, standing, leaders[1])}, is {100 * found.difference:.1f} points behind"
-            f" (95\u00a0% interval {100 * found.low:.1f} to {100 * found.high:.1f})."
+            f"The best of tier 2, {name_of(index, standing, leaders[1])}, is {100 * found.difference:.1f} points behind"
+            f" (95\u00a0% interval {points(found.low)} to {points(found.high)})."
         )
     single, every = detectable(index, standing)
     told.append(
@@ -78,7 +79,7 @@ def interval_chart(index: Index, standing: Standing, rows: Rows) -> tuple[dict[s
     """Dots with their intervals, the first of these places above: a Vega-Lite specification, and the same as a table."""
     values = [
         {
-            "system": _name(index, standing, row), "label": f"{_name(index, standing, row)}\u2002{100 * standing.score[row]:.1f}", "tier": int(standing.tier[row]),
+            "system": name_of(index, standing, row), "label": f"{name_of(index, standing, row)}\u2002{100 * standing.score[row]:.1f}", "tier": int(standing.tier[row]),
             **{name: round(100 * float(getattr(standing, name)[row]), 3) for name in ("score", "low", "high")},
         }
         for row in rows.tolist()
@@ -115,7 +116,7 @@ def interval_chart(index: Index, standing: Standing, rows: Rows) -> tuple[dict[s
 def chart_words(standing: Standing, rows: Rows) -> str:
     """What the chart shows, for who cannot see it."""
     best = f"{100 * standing.score[rows[0]]:.1f}" if len(rows) else "–"
-    return f"{standing.selection.measure} of {len(rows)} system{'s' * (len(rows) != 1)} as dots with 95\u00a0% intervals, {over_words(standing)}; the first has {best} percent."
+    return f"{standing.selection.measure} of {counted(len(rows), 'system')} as dots with 95\u00a0% intervals, {over_words(standing)}; the first has {best} percent."
 
 
 def _median_se(index: Index, standing: Standing) -> float:
@@ -128,7 +129,3 @@ def _evidence(index: Index, standing: Standing) -> Evidence:
     found = evidence(index, standing.selection, standing.boards, standing.pairs)
     assert isinstance(found, Evidence)  # a system with a rank has it
     return found
-
-
-def _name(index: Index, standing: Standing, row: int) -> str:
-    return str(index.lines[standing.lines[row]])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from clir_bench.exhibits.ledger import chain_of
+from clir_bench.exhibits.tables import signed
+from clir_bench.exhibits.words import counted
 from clir_bench.lineage import parent_of
 from clir_bench.measures import macro_mean
 from clir_bench.significance import (
     ZERO,
-    TopicSums,
     difference_interval,
     pairwise_p,
     rank_intervals,
@@ -21,11 +22,9 @@ from clir_bench.significance import (
     score_intervals,
     separable,
     tiers,
-    topic_sums,
 )
-from clir_bench.standings.index import Board, Floats, Index, Line
-from clir_bench.standings.overview import RESAMPLES
-from clir_bench.standings.paired import Bools
+from clir_bench.standings.index import Board, Index, Line
+from clir_bench.standings.overview import RESAMPLES, board_sums
 from clir_bench.standings.shapes import board_key, member
 from clir_bench.submission import DEEPER, Submission, means
 
@@ -111,13 +110,13 @@ def landing_words(landing: Landing) -> tuple[str, ...]:
     tie, step, told = landing.tie, landing.step, list[str]()
     if tie:
         span = f"{tie.rank_low}" if tie.rank_low == tie.rank_high else f"{tie.rank_low} to {tie.rank_high}"
-        others = "alone in it" if tie.tied == 1 else f"with {tie.tied - 1:,} other{'s' * (tie.tied > 2)}"
+        others = "alone in it" if tie.tied == 1 else f"with {counted(tie.tied - 1, 'other')}"
         told.append(f"tier {tie.tier}, {others}; 95 % interval {100 * tie.low:.1f} to {100 * tie.high:.1f} %, rank {span}")
     elif landing.rank:
         told.append(f"no tier: {landing.why}")
     if step:
-        sure = f", 95 % interval {100 * step.low:+.1f} to {100 * step.high:+.1f}" if step.low is not None and step.high is not None else ""
-        told.append(f"against {step.system} ({step.text}): {100 * step.gain:+.1f} points on the same {step.n:,} queries{sure}")
+        sure = f", 95 % interval {signed(step.low)} to {signed(step.high)}" if step.low is not None and step.high is not None else ""
+        told.append(f"against {step.system} ({step.text}): {signed(step.gain)} points on the same {step.n:,} queries{sure}")
     return tuple(told)
 
 
@@ -134,7 +133,7 @@ def _placed(submission: Submission, board: Board) -> tuple[Board | None, str]:
 
 def _tie(mine: Board, board: Board, ranked: Sequence[int], measure: str) -> Tie:
     """Among the systems at these places of the board; the new one comes last."""
-    sums = _sums(mine, board, [int(board.rank_row[at]) for at in ranked], measure, np.ones(len(board.pairs), bool))
+    sums = board_sums(board, np.ones(len(board.pairs), bool), board.rank_row[list(ranked)], measure, [mine.values(0, measure)])
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES)
     apart = separable(pairwise_p(sums.sums, sums.unit))
     tier, (low, high) = tiers(sums.scores, apart), score_intervals(sums, resampled)
@@ -154,7 +153,7 @@ def _last_step(submission: Submission, index: Index, mine: Board, others: Sequen
     if not both.any():
         return None
     board, row, entry = index.boards[mine.key], int(mine.rank_row[parent]), int(mine.entries[parent])
-    sums = _sums(mine, board, [row], measure, both)
+    sums = board_sums(board, both, [row], measure, [mine.values(0, measure)])
     name = Line(str(index.entries["name"].to_numpy()[entry]), str(index.entries["variant"].to_numpy()[entry]))
     gain, n = float(sums.scores[1] - sums.scores[0]), int(board.shape.n[both].sum())
     if board.shape.topic is None:
@@ -162,16 +161,3 @@ def _last_step(submission: Submission, index: Index, mine: Board, others: Sequen
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES)
     low, high = difference_interval(resampled[:, 1] - resampled[:, 0], gain, sums.sums.shape[1])
     return LastStep(str(name), step.text, n, gain, float(low), float(high), float(pairwise_p(sums.sums, sums.unit)[0, 1]))
-
-
-def _sums(mine: Board, board: Board, rows: Sequence[int], measure: str, mask: Bools) -> TopicSums:
-    """Of the systems in these rows of the board's ranks, then of the new one, in the pairs of ``mask``."""
-    shape, columns = board.shape, np.flatnonzero(mask[board.shape.pair])
-    topic = np.arange(len(shape.pair), dtype=np.int32) if shape.topic is None else shape.topic
-
-    def values() -> Iterator[Floats]:
-        for row in rows:
-            yield board.values(row, measure)[columns]
-        yield mine.values(0, measure)[columns]
-
-    return topic_sums(values(), shape.pair[columns], topic[columns])

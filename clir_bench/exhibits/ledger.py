@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import TypeAdapter
 
-from clir_bench.collection import IntArray
-from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.board_table import system_link
 from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
-from clir_bench.exhibits.tables import Column, Interval, Link, Table
+from clir_bench.exhibits.tables import Column, Interval, Table, signed
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
-from clir_bench.significance import TopicSums, difference_interval, join, pairwise_p, resampled_scores, topic_sums
-from clir_bench.standings.costs import once_seconds, pace
-from clir_bench.standings.index import Board, Index, Line
+from clir_bench.significance import difference_interval, join, pairwise_p, resampled_scores
+from clir_bench.standings.costs import gigabytes, once_seconds, pace
+from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
-from clir_bench.standings.overview import RESAMPLES
+from clir_bench.standings.overview import RESAMPLES, board_sums
 from clir_bench.standings.paired import Bools, has, position
 
 _STAGES: TypeAdapter[tuple[Stage, ...]] = TypeAdapter(tuple[Stage, ...])
@@ -103,14 +101,11 @@ def changes(index: Index, scope: Scope, steps: Sequence[tuple[int, int]]) -> tup
 def cost_of(index: Index, boards: Sequence[Board], line: int) -> Cost:
     """What a system costs on these boards, as its runs recorded it."""
     entries = np.array([index.entry_of[board.key][line] for board in boards], np.int32)
-    size = index.entries["weights_bytes"].to_numpy(float, na_value=np.nan)[entries[entries >= 0]]
-    once, found = once_seconds(index)[entries].sum(), pace(index, entries)
-    return Cost(
-        float(size.max()) / 1e9 if np.isfinite(size).all() else None, found.ms, float(once) if np.isfinite(once) and found.hardware else None, found.hardware
-    )
+    size, once, found = float(gigabytes(index, entries)), once_seconds(index)[entries].sum(), pace(index, entries)
+    return Cost(size if np.isfinite(size) else None, found.ms, float(once) if np.isfinite(once) and found.hardware else None, found.hardware)
 
 
-def ledger_table(index: Index, found: Climb, address: Callable[[Line], str] = system_address) -> Table:
+def ledger_table(index: Index, found: Climb) -> Table:
     """The ledger as a table; its rows are the rungs."""
     m = found.scope.measure
     columns = (
@@ -123,7 +118,7 @@ def ledger_table(index: Index, found: Climb, address: Callable[[Line], str] = sy
     )  # fmt: skip
     rows = tuple(
         (
-            rung.text, Link(str(index.lines[rung.line]), address(index.lines[rung.line])), rung.change.score, rung.change.interval, rung.change.p,
+            rung.text, system_link(index, rung.line), rung.change.score, rung.change.interval, rung.change.p,
             rung.cost.gigabytes, rung.cost.ms, rung.cost.once, rung.cost.hardware or "differs by data set",
         )
         for rung in found.rungs
@@ -150,7 +145,7 @@ def waterfall(index: Index, found: Climb) -> dict[str, object]:
         before = c.score if place == 0 else c.score - c.gain
         shares = {"before": before, "after": c.score, "low": before + c.low, "high": before + c.high}
         known = {name: round(100 * share, 3) for name, share in shares.items() if np.isfinite(share)}
-        told = f"{100 * c.score:.1f}" if place == 0 else f"{100 * c.gain:+.1f}".replace("-", "−")
+        told = f"{100 * c.score:.1f}" if place == 0 else signed(c.gain)
         values.append({"step": f"{told}  {rung.text}", "system": str(index.lines[rung.line]), "kind": "loss" if c.gain < 0 else "gain", **known})
         ends += known.values()
     margin = 0.05 * (max(ends) - min(ends)) or 1.0
@@ -213,7 +208,8 @@ def _climb(index: Index, scope: Scope, line: int) -> Climb | None:
 
 def _changes(index: Index, scope: Scope, steps: Sequence[tuple[int, int]]) -> tuple[Change, ...]:
     lines = list(dict.fromkeys(line for step in steps for line in step))
-    sums = join([_sums(index, board, mask, scope.measure, lines) for board, mask in zip(scope.boards, scope.masks, strict=True)])
+    rows = ([int(board.rank_row[board.entries == index.entry_of[board.key][line]][0]) for line in lines] for board in scope.boards)
+    sums = join([board_sums(board, mask, mine, scope.measure) for board, mask, mine in zip(scope.boards, scope.masks, rows, strict=True)])
     at, known, found = {line: i for i, line in enumerate(lines)}, all(board.shape.topic is not None for board in scope.boards), []
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES) if known else np.full((1, len(lines)), np.nan)
     for first, second in ((at[first], at[second]) for first, second in steps):
@@ -235,10 +231,3 @@ def _shared(index: Index, scope: Scope, lines: Sequence[int]) -> Scope | None:
         if both.any():
             kept.append((board, both))
     return Scope(tuple(board for board, _ in kept), tuple(mask for _, mask in kept), scope.measure) if kept else None
-
-
-def _sums(index: Index, board: Board, mask: Bools, measure: str, lines: Sequence[int]) -> TopicSums:
-    columns: npt.NDArray[np.intp] = np.flatnonzero(mask[board.shape.pair])
-    topic: IntArray = np.arange(len(board.shape.pair), dtype=np.int32) if board.shape.topic is None else board.shape.topic
-    rows = [int(board.rank_row[board.entries == index.entry_of[board.key][line]][0]) for line in lines]
-    return topic_sums((board.values(row, measure)[columns] for row in rows), board.shape.pair[columns], topic[columns])

@@ -13,6 +13,7 @@ import numpy as np
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
 from clir_bench.exhibits.tables import Cell, Column, Interval, Kind, Marked, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.significance import PairTests
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.paired import Bools, position
@@ -96,14 +97,19 @@ def cells(index: Index, board: Board, line: int, mask: Bools, measure: str) -> C
     at = position(index, board, line)
     if at is None:
         return None
+    own = board.own[at, :, board.measure(measure)] / board.shape.n
+    mean, low, high, own = (np.where(mask, values, np.nan) for values in (*pair_intervals(board, at, measure), own))
+    return Cells(board, mask, at, str(index.lines[line]), measure, mean, low, high, own) if np.isfinite(mean).any() else None
+
+
+def pair_intervals(board: Board, at: int, measure: str) -> tuple[Floats, Floats, Floats]:
+    """The mean of each pair at a place of the board's arrays, and its 95 % interval, float64 [pairs]; NaN where there is none."""
     m, n = board.measure(measure), board.shape.n.astype(float)
-    total, squares, own = (np.where(mask, cube[at, :, m], np.nan) for cube in (board.sums, board.squares, board.own))
-    if not np.isfinite(total).any():
-        return None
+    total, squares = board.sums[at, :, m], board.squares[at, :, m]
     low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
     known = np.isfinite(total) & np.isfinite(squares)
     low[known], high[known] = significance.mean_interval(n[known], total[known], squares[known])
-    return Cells(board, mask, at, str(index.lines[line]), measure, total / n, low, high, own / n)
+    return total / n, low, high
 
 
 def ordered(codes: Iterable[str], order: Order, score: Callable[[str], float]) -> list[str]:
@@ -151,13 +157,13 @@ def difference_map(first: Cells, second: Cells, gaps: PairTests, order: Order) -
     board, mask, tested = first.board, first.mask, np.isfinite(gaps.p)
     ahead, behind = (int((gaps.significant & (side > 0)).sum()) for side in (gaps.difference, -gaps.difference))
     says = (
-        f"* significant: {gaps.test}, Benjamini and Hochberg at 5\u00a0% over {_pairs(int(tested.sum()))}; {ahead} for the first, {behind} for the second. "
+        f"* significant: {gaps.test}, Benjamini and Hochberg at 5\u00a0% over {counted(int(tested.sum()), 'pair')}; {ahead} for the first, {behind} for the second. "
         if tested.any()
         else "Not tested: one of the two has no gold ranks. "
     )
     shown = Map(first.value - second.value, "change", ["*" if marked else "" for marked in gaps.significant], unit="points")
     return map_table(
-        board, mask, shown, f"{first.measure}, {first.name} minus {second.name}, {short(board)}", order=order, scores=first.value,
+        board, mask, shown, f"{first.measure}, {first.name} minus {second.name}, {board.full_label}", order=order, scores=first.value,
         note=f"{says}Percentage points; {asked(board, mask)}.",
     )  # fmt: skip
 
@@ -189,7 +195,7 @@ def rows_table(first: Cells, second: Cells | None = None, gaps: PairTests | None
     titles = f"{first.name}" if second is None else f"{first.name} (first) and {second.name} (second)"
     kept = [c for c in range(len(columns)) if any(line[c] is not None and line[c] == line[c] for line in lines)]
     return Table(
-        f"{m} of {titles} on {short(board)}, every pair", tuple(columns[c] for c in kept), tuple(tuple(line[c] for c in kept) for line in lines),
+        f"{m} of {titles} on {board.full_label}, every pair", tuple(columns[c] for c in kept), tuple(tuple(line[c] for c in kept) for line in lines),
         "from, to: 95\u00a0% interval of the pair's mean." + (f" p: {gaps.test}, uncorrected." if gaps else ""),
     )  # fmt: skip
 
@@ -227,26 +233,17 @@ def directions(found: Cells, count: int = 5) -> Table | None:
     return Table(f"Directions that differ most, of {len(both)}", columns, tuple(rows))
 
 
-def short(board: Board) -> str:
-    """The title up to its first comma, for captions: ``mMARCO``."""
-    return board.title.split(",")[0] + (", oracle track" if board.oracle else "")
-
-
 def asked(board: Board, mask: Bools) -> str:
     """How many queries the pairs have, in words: ``531 queries in 190 pairs, 530 in 6``."""
-    counted = Counter(board.shape.n[mask].tolist()).most_common()
+    sizes = Counter(board.shape.n[mask].tolist()).most_common()
     if mask.sum() == 1:
-        return f"{counted[0][0]:,} queries"
-    if len(counted) > 3:
-        return f"{min(n for n, _ in counted):,} to {max(n for n, _ in counted):,} queries a pair"
-    (most, pairs), *others = counted
+        return f"{sizes[0][0]:,} queries"
+    if len(sizes) > 3:
+        return f"{min(n for n, _ in sizes):,} to {max(n for n, _ in sizes):,} queries a pair"
+    (most, pairs), *others = sizes
     if not others:
         return f"{most:,} queries a pair"
-    return f"{most:,} queries in {_pairs(pairs)}, " + ", ".join(f"{n:,} in {pairs}" for n, pairs in others)
-
-
-def _pairs(count: int) -> str:
-    return f"{count:,} pair{'s' * (count != 1)}"
+    return f"{most:,} queries in {counted(pairs, 'pair')}, " + ", ".join(f"{n:,} in {pairs}" for n, pairs in others)
 
 
 def _words(pair: Pair) -> str:

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from clir_bench.collection import IntArray
-from clir_bench.exhibits.maps import Cells, Map, Order, asked, cells, difference_map, directions, extremes, map_table, rows_table, shades, short
+from clir_bench.exhibits.maps import Cells, Map, Order, asked, cells, difference_map, directions, extremes, map_table, rows_table, shades
 from clir_bench.exhibits.tables import Cell, Column, Interval, Table, rail_of
+from clir_bench.exhibits.words import counted
 from clir_bench.measures import parse_measure
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
@@ -94,7 +95,7 @@ def _one_system(index: Index, board: Board, mask: Bools, measure: str, line: int
         )
     if shown == "n":
         counted = Map(np.where(mask, board.shape.n, np.nan), "integer")
-        title, note = f"Evaluated queries, {short(board)}", "The same for every system."
+        title, note = f"Evaluated queries, {board.full_label}", "The same for every system."
         return PairView((map_table(board, mask, counted, title, order=order, scores=systems[0].value, note=note),), rows)
     values = [_values(mine, shown) for mine in systems]
     scale = shades(values)
@@ -104,7 +105,7 @@ def _one_system(index: Index, board: Board, mask: Bools, measure: str, line: int
     tables = tuple(
         map_table(
             board, mask, Map(v, low=mine.low if barred else None, high=mine.high if barred else None, shades=scale, unit=unit),
-            f"{_called(shown, measure)}, {mine.name}, {short(board)}", order=order, scores=systems[0].value, note=note,
+            f"{_called(shown, measure)}, {mine.name}, {board.full_label}", order=order, scores=systems[0].value, note=note,
         )
         for mine, v in zip(systems, values, strict=True)
     )  # fmt: skip
@@ -130,7 +131,7 @@ def _best_systems(index: Index, board: Board, mask: Bools, measure: str, lines: 
     found = winners(board, at, mask, measure)
     won = mask & (found.first >= 0)
     if not won.any():
-        return PairView(why=f"No system has gold ranks of {measure} on {short(board)}.")
+        return PairView(why=f"No system has gold ranks of {measure} on {board.full_label}.")
     clear = found.gaps.significant
     count = Counter(found.first[won].tolist())
     ranked = sorted(count, key=lambda place: (-count[place], place))
@@ -151,8 +152,8 @@ def _best_systems(index: Index, board: Board, mask: Bools, measure: str, lines: 
     name = _names(index, board)
     of = int((board.rank_row[at] >= 0).sum())
     table = map_table(
-        board, mask, Map(value, marks=marks, shades=shades([value]), averaged=False), f"Best system of each pair, {measure}, {short(board)}", order=order,
-        note=f"A letter stands for a system{doubt}. Percent; {asked(board, mask)}. Of {of} system{'s' * (of != 1)} with gold ranks.",
+        board, mask, Map(value, marks=marks, shades=shades([value]), averaged=False), f"Best system of each pair, {measure}, {board.full_label}", order=order,
+        note=f"A letter stands for a system{doubt}. Percent; {asked(board, mask)}. Of {counted(of, 'system')} with gold ranks.",
     )  # fmt: skip
     who = Table(
         "Who is best where", (Column("letter", "letter"), Column("system", "system"), Column("pairs", "pairs", "integer"), Column("clear", "of which clear", "integer"))[: 3 + some],
@@ -170,7 +171,7 @@ def _best_systems(index: Index, board: Board, mask: Bools, measure: str, lines: 
             (name[second], float(found.gaps.difference[i]), float(found.gaps.p[i]), bool(clear[i])) if second >= 0 else (None, None, None, None)
         )
         lines_.append((*head, *lead))
-    rows = Table(f"The best and the second of each pair, {measure}, {short(board)}", columns, tuple(lines_), f"p: {found.gaps.test}, uncorrected.")
+    rows = Table(f"The best and the second of each pair, {measure}, {board.full_label}", columns, tuple(lines_), f"p: {found.gaps.test}, uncorrected.")
     return PairView((table,), rows, (who,))
 
 
@@ -191,8 +192,10 @@ def _called(shown: Shown, measure: str) -> str:
 
 
 def _absent(index: Index, board: Board, measure: str, line: int) -> str:
-    others = [short(other) for other in index.boards.values() if position(index, other, line) is not None]
-    return f"{index.lines[line]} has no {measure} in these pairs of {short(board)}. It is on {', '.join(others)}: choose another data set, measure or system."
+    others = [other.full_label for other in index.boards.values() if position(index, other, line) is not None]
+    return (
+        f"{index.lines[line]} has no {measure} in these pairs of {board.full_label}. It is on {', '.join(others)}: choose another data set, measure or system."
+    )
 
 
 def _names(index: Index, board: Board) -> dict[int, str]:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from clir_bench.events import Event, sound_events
-from clir_bench.exhibits.board_table import licence_words, rank_words, system_address, trust_cell, worst_words
+from clir_bench.exhibits.board_table import licence_words, rank_words, system_address, trust_cell, worst_cell
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.lineage import Chain, stage_texts
 from clir_bench.records import TimingRecord
@@ -74,7 +74,7 @@ def scores_table(index: Index, line: int) -> Table:
         Column("tier", "Tier", "integer", "Among all systems there; those of one tier cannot be told from its leader"),
         Column("rank", "Rank", "text", "From 1 + the systems that are surely better to all but those surely worse: 95 % for all systems at once"),
         *(Column(name, name, "interval" if i == 0 else "percent", "Macro mean over its pairs") for i, name in enumerate(names)),
-        Column("worst", "Worst pair", "text", "Query language first"), Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool"),
+        Column("worst", "Worst pair", "named", "Which it is: query language first"), Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool"),
         Column("lift", "Lift", "number", "Same-language lift among the first 10; 1 is indifference"),
     )  # fmt: skip
     partial = any(not index.entries["complete"].to_numpy()[entry] for entry in entries_of(index, line).values())
@@ -86,7 +86,7 @@ def scores_table(index: Index, line: int) -> Table:
 def system_facts(index: Index, line: int) -> tuple[tuple[str, str | None], ...]:
     """What it takes to use the system, in words: of its newest submission."""
     e = index.entries
-    newest = max(entries_of(index, line).values(), key=lambda entry: (str(e["started"].to_numpy()[entry]), entry))
+    newest = int(index.newest_of(np.array([*entries_of(index, line).values()], np.int32)))
     row = e.loc[newest]
     size, parameters, dimension = (_number(index, name, newest) for name in ("weights_bytes", "parameters", "embedding_dim"))
     return (
@@ -198,10 +198,9 @@ def _on_board(index: Index, board: Board, line: int, names: Sequence[str]) -> tu
         else means.get(name)
         for i, name in enumerate(names)
     ]
-    worst = f"{worst_words(found, row)}: {100 * found.worst[row]:.1f}" if found.worst_pair[row] else None
     return (
         board.title, f"{found.cells[row]:,} of {found.cells_of:,}", int(index.entries["evaluated"].to_numpy()[found.entries[row, 0]]), int(found.tier[row]) or None,
-        rank_words(found, row), *cells, worst, float(found.loss[row]), float(found.lift[row]),
+        rank_words(found, row), *cells, worst_cell(found, row), float(found.loss[row]), float(found.lift[row]),
     )  # fmt: skip
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 
-from clir_bench.claims import FOLDER, MACRO, ClaimRow, claim_frame, load_claims
+from clir_bench.claims import FOLDER, MACRO, ClaimRow, Claims, claim_frame, load_claims
 from clir_bench.exhibits.tables import Column, Link, Table
 from clir_bench.standings.index import Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
 
 
+def publications(index: Index) -> tuple[Claims, ...]:
+    """The publications beside the submissions; where there are none, those that come with clir-bench. Raises ClirBenchError for a file that does not hold."""
+    return remembered(index, ("publications",), lambda: load_claims(index.folder / FOLDER) or load_claims())
+
+
 def claim_rows(index: Index) -> tuple[ClaimRow, ...]:
-    """All claimed numbers beside the submissions. Raises ClirBenchError for a file of claims that does not hold."""
-    return remembered(index, ("claims",), lambda: tuple(claim_frame(load_claims(index.folder / FOLDER))))
+    """All claimed numbers. Raises ClirBenchError for a file of claims that does not hold."""
+    return remembered(index, ("claims",), lambda: tuple(claim_frame(publications(index))))
 
 
 def published_table(index: Index, standing: Standing) -> Table:

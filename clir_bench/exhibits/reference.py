@@ -15,6 +15,19 @@ class Section(NamedTuple):
     terms: tuple[tuple[str, str], ...]
 
 
+BIAS = Section("Bias", (
+    ("Same-language rate", "The share of the first places that hold documents in the question's language."),
+    ("Same-language lift", "That rate over the language's share of the pool: 1 is no preference, 2 is twice as often. Where nothing else is said it is of the first 10 documents, where "
+     "the relevant document is in another language. A system that puts one language first for everybody has a lift near 1, too: see the map of the page Bias."),
+    ("Own-language recall", "R@k had the pool held only documents in the relevant document's language: its rank is 1 + the documents of that language above it."),
+    ("Bias loss", "Own-language recall less recall: what is lost because documents in other languages stood above the relevant one. The rest is missed in any pool."),
+    ("AWRF", "1 minus the Jensen-Shannon divergence (in bits) of the exposure of languages, discounted by log₂(rank + 1), from their shares of the pool, over all questions of a "
+     "language; counts at depths 1, 10 and 100 say where places lie. 1 is as in the pool."),
+    ("Consistency", "MRC: mean Spearman correlation of the gold ranks of one question asked in two languages. Higher: users of both find the same."),
+    ("ε²", "PEER, pooled: the share of the variance of gold ranks that the document's language explains, by Kruskal and Wallis, in percent. 0: no language is found better."),
+    ("Spread", "Best minus worst pair. Variation: standard deviation of the pairs over their mean, in percent. Diagonal − rest: pairs of one language minus the others."),
+))  # fmt: skip
+"""What the page Bias shows."""
 SECTIONS = (
     Section("Measures", (
         ("Evaluated query", "The unit: one for each pair of languages and each query with a judgement in that pair. A pair is a direction: query language first."),
@@ -22,10 +35,8 @@ SECTIONS = (
         ("nDCG@k", "Sum of grade / log₂(rank + 1) over the first k, divided by the same sum in the best possible order."),
         ("RR@k", "1 / rank of the first relevant document if that rank is at most k, else 0."),
         ("Score", "Macro mean: over the queries of each pair, then unweighted over pairs, then over data sets. An average needs all of its pairs; without them there is no rank."),
-        ("Own-language recall", "R@k had the pool held only documents in the relevant document's language: its rank is 1 + the documents of that language above it."),
-        ("Bias loss", "Own-language recall less recall: what the presence of other languages in the pool costs. The rest that is missing is missing meaning."),
-        ("Same-language lift", "The query language's share of the first 10 documents over its share of the pool, where the relevant document is in another language. 1 is indifference."),
     )),
+    BIAS,
     Section("Comparisons", (
         ("Topic", "One question in all its languages. Its queries are not independent, so averages are resampled and tested by whole topics."),
         ("Interval", "95\u00a0%: of one pair Wilson's for values 0 and 1, else from n, sum and sum of squares; of an average the middle 95\u00a0% of topic resamples."),

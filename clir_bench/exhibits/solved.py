@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from clir_bench.collection import IntArray
-from clir_bench.exhibits.maps import short
 from clir_bench.exhibits.tables import Cell, Column, Table
 from clir_bench.exhibits.versus import Contest
+from clir_bench.exhibits.words import counted
 from clir_bench.layout import Layout, find_layout
 from clir_bench.measures import unranked
 from clir_bench.sources import is_at_hand, open_task
@@ -61,7 +61,7 @@ def rank_table(found: Contest, board: int, a: int, b: int) -> Table:
         f"both alike in {100 - higher - lower:.1f}\u00a0%."
     )
     return Table(
-        f"Rank of the first relevant document, {found.called(a)} and {found.called(b)}, {short(found.boards[board])}", columns,
+        f"Rank of the first relevant document, {found.called(a)} and {found.called(b)}, {found.boards[board].full_label}", columns,
         tuple((edge, *map(float, line)) for edge, line in zip(edges, share, strict=True)), note, darkest=darkest,
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ def solved_table(found: Contest, a: int, b: int) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for i, board in enumerate(found.boards):
         x, y = _solve(found, i, a), _solve(found, i, b)
-        rows.append((short(board), *(int(part.sum()) for part in (x & y, x & ~y, y & ~x, ~x & ~y)), len(x)))
+        rows.append((board.full_label, *(int(part.sum()) for part in (x & y, x & ~y, y & ~x, ~x & ~y)), len(x)))
     titles = ("both", f"only {found.letter(a)}", f"only {found.letter(b)}", "neither", "n")
     columns = (Column("over", "data set"), *(Column(title.replace(" ", "_").lower(), title, "integer") for title in titles))
     return Table(
@@ -111,7 +111,7 @@ def only_table(index: Index, found: Contest, board: int, a: int, b: int, side: S
     if told:
         head += [Column("question", "what was asked"), Column("answer", "first relevant document")]
     return Table(
-        f"{len(only):,} {'query' if len(only) == 1 else 'queries'} that only {found.called(a if side == 'first' else b)} solves, {short(on)}", tuple(head), tuple(rows),
+        f"{counted(len(only), 'query', 'queries')} that only {found.called(a if side == 'first' else b)} solves, {on.full_label}", tuple(head), tuple(rows),
         f"Solved: a {found.measure} above 0. Rank of the first relevant document. The clearest first.", heads=2,
     )  # fmt: skip
 

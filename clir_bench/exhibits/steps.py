@@ -7,12 +7,12 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from clir_bench.exhibits.board_table import system_address
+from clir_bench.exhibits.board_table import system_link
 from clir_bench.exhibits.ledger import Change, Scope, chain_of, changes, line_parents
-from clir_bench.exhibits.tables import Cell, Column, Link, Table
+from clir_bench.exhibits.tables import Cell, Column, Table
 from clir_bench.lineage import Step, StepKind
 from clir_bench.records import TranslateStage
-from clir_bench.standings.costs import once_seconds, query_ms
+from clir_bench.standings.costs import once_seconds, query_ms, stage_costs
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.paired import Bools, has, position
@@ -121,9 +121,9 @@ def translation_table(index: Index, scope: Scope, lines: Sequence[int]) -> Table
             for stage in chain_of(index, entry) if entry >= 0 else ():
                 if isinstance(stage, TranslateStage):
                     made = stage.model.name if stage.model else "the collection's own"
-                    items, seconds = (float(array[entry]) for array in _timed(index, f"translate_{stage.texts}"))
+                    items, seconds = (float(array[entry]) for array in stage_costs(index, f"translate_{stage.texts}"))
                     told = [items, seconds] if items else [None, None]
-                    rows.append((_link(index, line), board.label, made, stage.texts, *told, stage.truncated, stage.cut, stage.untranslated))
+                    rows.append((system_link(index, line), board.label, made, stage.texts, *told, stage.truncated, stage.cut, stage.untranslated))
     columns = (
         Column("system", "System", "link"), Column("data_set", "Data set"), Column("translator", "Translator"), Column("texts", "Of"), Column("items", "Translated", "integer"),
         Column("seconds", "Time, s", "number", "In this run; none where the texts were there before"), Column("truncated", "Truncated", "integer", "Texts read to the input limit"),
@@ -133,7 +133,7 @@ def translation_table(index: Index, scope: Scope, lines: Sequence[int]) -> Table
 
 
 class _Costs(NamedTuple):
-    """Numbers of a run that a table tells before and after a step: title, help and where they are from."""
+    """Numbers of a run that a table tells before and after a step: what each is of, and its title."""
 
     of: tuple[tuple[str, str], ...]
 
@@ -151,12 +151,12 @@ class _Costs(NamedTuple):
 
 
 def _search_ms(index: Index) -> Floats:
-    items, seconds = _timed(index, "search")
+    items, seconds = stage_costs(index, "search")
     return np.where(items > 0, 1000 * seconds / np.maximum(items, 1), np.nan)
 
 
 def _build_seconds(index: Index) -> Floats:
-    items, seconds = _timed(index, "build_index")
+    items, seconds = stage_costs(index, "build_index")
     return np.where(items > 0, seconds, np.nan)
 
 
@@ -179,7 +179,7 @@ def _step_table(index: Index, measure: str, found: Sequence[Pairing]) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            _link(index, each.after), each.board.label, int(each.mask.sum()), each.n,
+            system_link(index, each.after), each.board.label, int(each.mask.sum()), each.n,
             change.score - change.gain, change.score, change.interval, change.p, *costs.cells(index, each), each.text,
         )
         for each, change in zip(found, _changes(index, measure, found), strict=True)
@@ -204,7 +204,7 @@ def _oracle_table(index: Index, selection: Selection) -> Table | None:
             first = None if step is None or plain is None or step.kind != "rerank" else _score(index, plain, step.parent, mask, measure)
             rows.append(
                 (
-                    _link(index, line), board.label, int(mask.sum()), int(board.shape.n[mask].sum()),
+                    system_link(index, line), board.label, int(mask.sum()), int(board.shape.n[mask].sum()),
                     float(e["injected"].to_numpy(float)[entry] / e["evaluated"].to_numpy(float)[entry]), first, float(scores[at]),
                 )
             )  # fmt: skip
@@ -255,20 +255,3 @@ def _score(index: Index, board: Board, line: int, mask: Bools, measure: str) -> 
         return None
     score = float((board.sums[at, mask, board.measure(measure)] / board.shape.n[mask]).mean())
     return score if np.isfinite(score) else None
-
-
-def _timed(index: Index, stage: str) -> tuple[Floats, Floats]:
-    """Per entry, the items of a stage and its seconds, float64 [entries]; 0 where it was not timed."""
-    return remembered(index, ("timed", stage), lambda: _read_timings(index, stage))
-
-
-def _read_timings(index: Index, stage: str) -> tuple[Floats, Floats]:
-    timings, size = index.timings, len(index.entries)
-    mine = timings[timings["stage"] == stage]
-    entry = mine["entry"].to_numpy()
-    items, seconds = (np.bincount(entry, mine[name].to_numpy(float), size).astype(float) for name in ("items", "seconds"))
-    return items, seconds
-
-
-def _link(index: Index, line: int) -> Link:
-    return Link(str(index.lines[line]), system_address(index.lines[line]))

@@ -28,6 +28,7 @@ Kind = Literal[
     "correlation",
     "difference",
     "link",
+    "named",
     "heat",
     "change",
     "ratio",
@@ -50,6 +51,13 @@ class Link(NamedTuple):
     address: str
 
 
+class Named(NamedTuple):
+    """A fraction and what it is of, as the worst pair."""
+
+    value: float
+    name: str
+
+
 class Marked(NamedTuple):
     """A number and what is to be said of it in a sign or two; ``mark`` is "" where there is nothing to say."""
 
@@ -65,15 +73,15 @@ class Noted(NamedTuple):
     note: str
 
 
-Cell = str | float | int | bool | Interval | Link | Marked | Noted | None
+Cell = str | float | int | bool | Interval | Link | Named | Marked | Noted | None
 
 
 class Column(NamedTuple):
     """A column. ``percent`` and ``heat`` show fractions as percent, the latter shaded; ``points`` and ``change`` differences, with their sign, the latter shaded.
 
     ``interval``, ``correlation`` and ``difference`` hold an Interval: of a fraction, drawn; from -1 to 1; of a difference. ``ratio`` is shaded by its logarithm:
-    1 is bare, 8 and 1/8 are darkest. ``prose`` is text that may take several lines; ``noted`` holds text or a Noted, whose mark and note are a column of
-    their own in files.
+    1 is bare, 8 and 1/8 are darkest. ``named`` holds a Named, whose name is a column of its own in files. ``prose`` is text that may take several lines;
+    ``noted`` holds text or a Noted, whose mark and note are a column of their own in files.
     """
 
     key: str
@@ -120,7 +128,7 @@ class Table:
 
     def latex(self) -> str:
         """A ``tabular`` with booktabs rules, numbers as shown."""
-        align = "".join("l" if column.kind in (*_WORDS, "link") else "r" for column in self.columns)
+        align = "".join("l" if column.kind in (*_WORDS, "link", "named") else "r" for column in self.columns)
         lines = [" & ".join(_tex(shown(column, cell)) for column, cell in zip(self.columns, row, strict=True)) + r" \\" for row in self.rows]
         head = " & ".join(rf"\textbf{{{_tex(column.title)}}}" for column in self.columns) + r" \\"
         note = "".join(f"% {' '.join(text.split())}\n" for text in (self.note, self.source) if text)
@@ -190,6 +198,8 @@ def shown(column: Column, cell: Cell) -> str:
     if isinstance(cell, Interval):
         each = Column("", "", _TRIPLES.get(column.kind, "percent"))
         return shown(each, cell.value) + (f" ({shown(each, cell.low)} to {shown(each, cell.high)})" if math.isfinite(cell.low) else "")
+    if isinstance(cell, Named):
+        return f"{100 * cell.value:.1f}\u2002{cell.name}"
     if isinstance(cell, Marked):
         return shown(column, cell.value) + cell.mark
     if isinstance(cell, Noted):
@@ -201,7 +211,7 @@ def shown(column: Column, cell: Cell) -> str:
     if column.kind in ("percent", "heat"):
         return f"{100 * cell:.1f}"
     if column.kind in ("points", "change"):
-        return f"{100 * cell:+z.1f}".replace("-", "−")
+        return signed(cell)
     if column.kind == "integer":
         return f"{cell:,.0f}"
     if column.kind == "p":
@@ -212,6 +222,18 @@ def shown(column: Column, cell: Cell) -> str:
 
 
 _WORDS: tuple[Kind, ...] = ("text", "prose", "noted")
+
+
+def signed(fraction: float) -> str:
+    """A difference in percentage points, with its sign: ``+1.2``, ``−0.4``, ``+0.0``."""
+    return f"{100 * fraction:+z.1f}".replace("-", "−")
+
+
+def points(fraction: float) -> str:
+    """A difference in percentage points, as ``signed``, but without a plus: of what lies behind another."""
+    return signed(fraction).removeprefix("+")
+
+
 _TRIPLES: dict[Kind, Kind] = {"interval": "percent", "correlation": "correlation", "difference": "points"}
 """Kinds of columns that hold an Interval, and how its numbers are written."""
 
@@ -219,7 +241,7 @@ _TRIPLES: dict[Kind, Kind] = {"interval": "percent", "correlation": "correlation
 def _names(column: Column) -> tuple[str, ...]:
     if column.kind in _TRIPLES:
         return column.key, f"{column.key}_low", f"{column.key}_high"
-    second = {"link": "address", "noted": "note"}.get(column.kind)
+    second = {"link": "address", "noted": "note", "named": "name"}.get(column.kind)
     return (column.key, f"{column.key}_{second}") if second else (column.key,)
 
 
@@ -230,11 +252,13 @@ def _parts(column: Column, cell: Cell) -> tuple[str | float | int | bool | None,
         return (cell.text, cell.address) if isinstance(cell, Link) else (cell if isinstance(cell, str) else None, None)
     if column.kind == "noted":
         return (cell.text, f"{cell.mark}: {cell.note}") if isinstance(cell, Noted) else (cell if isinstance(cell, str) else None, None)
+    if column.kind == "named":
+        return (_finite(cell.value), cell.name) if isinstance(cell, Named) else (None, None)
     value = _bare(cell)
-    return (_finite(value) if not isinstance(value, Interval | Link | Noted) else None,)
+    return (_finite(value) if not isinstance(value, Interval | Link | Named | Noted) else None,)
 
 
-def _bare(cell: Cell) -> str | float | int | bool | Interval | Link | Noted | None:
+def _bare(cell: Cell) -> str | float | int | bool | Interval | Link | Named | Noted | None:
     """The cell without its mark."""
     return cell.value if isinstance(cell, Marked) else cell
 
@@ -254,7 +278,7 @@ def _tex(text: str) -> str:
 
 
 def _side(column: Column) -> str:
-    return "l" if column.kind in (*_WORDS, "link", "interval") else "r"
+    return "l" if column.kind in (*_WORDS, "link", "named", "interval") else "r"
 
 
 def _title(column: Column) -> str:
@@ -342,10 +366,9 @@ def grid(
     columns: Sequence[str],
     values: Sequence[Sequence[float | None]],
     *,
-    kind: Kind = "heat",
     corner: str = "",
     note: str = "",
 ) -> Table:
     """A map as a table: one column a code of ``columns``, one row a code of ``rows``."""
-    head = (Column("row", corner), *(Column(code, code, kind) for code in columns))
+    head = (Column("row", corner), *(Column(code, code, "heat") for code in columns))
     return Table(caption, head, tuple((code, *line) for code, line in zip(rows, values, strict=True)), note)

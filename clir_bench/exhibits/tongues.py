@@ -9,8 +9,10 @@ import numpy as np
 
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
-from clir_bench.exhibits.board_table import one_language, system_address
+from clir_bench.exhibits.board_table import one_language, system_link
+from clir_bench.exhibits.maps import pair_intervals
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.fairness import Bools
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
@@ -78,7 +80,7 @@ def pair_words(found: Standing, code: str, side: Side) -> str:
     """How many of the chosen pairs have the language on that side: ``8 pairs, 1 of one language``."""
     mine = [board.pairs[i] for board, mask in zip(found.boards, found.pairs, strict=True) for i in np.flatnonzero(_with(board, mask, code, side))]
     same = sum(pair.same for pair in mine)
-    return f"{len(mine):,} pair{'s' * (len(mine) != 1)}" + (f", {same} of one language" if 0 < same < len(mine) else "")
+    return counted(len(mine), "pair") + (f", {same} of one language" if 0 < same < len(mine) else "")
 
 
 def overview_table(index: Index, found: Standing, address: Callable[[str], str]) -> Table:
@@ -87,7 +89,7 @@ def overview_table(index: Index, found: Standing, address: Callable[[str], str])
     for code in tongues(found):
         named = Link(languages.name(code), address(code)), code, languages.script(code), languages.family(code)
         served = (serving(index, found, code, side) for side in SIDES)
-        rows.append((*named, *(cell for each in served for cell in (each.n or None, each.score, None if each.line is None else _link(index, each.line)))))
+        rows.append((*named, *(cell for each in served for cell in (each.n or None, each.score, None if each.line is None else system_link(index, each.line)))))
     measure = found.selection.measure
     columns = (
         Column("language", "language", "link"), Column("code", "tag"), Column("script", "script"), Column("family", "family"),
@@ -187,22 +189,13 @@ def _served(found: Standing, code: str, side: Side) -> Served:
     return Served(n, float(scores[at]), int(found.lines[at]))
 
 
-def _link(index: Index, line: int) -> Link:
-    return Link(str(index.lines[line]), system_address(index.lines[line]))
-
-
 def _with(board: Board, mask: Bools, code: str, side: Side) -> Bools:
     return np.asarray(mask & [getattr(pair, side) == code for pair in board.pairs])
 
 
 def _intervals(board: Board, at: int, measure: str) -> list[Interval]:
     """Of each pair of a submission."""
-    m, n = board.measure(measure), board.shape.n
-    total, squares = board.sums[at, :, m], board.squares[at, :, m]
-    known = np.isfinite(total) & np.isfinite(squares)
-    low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
-    low[known], high[known] = significance.mean_interval(n[known], total[known], squares[known])
-    return [Interval(*map(float, each)) for each in zip(total / n, low, high, strict=True)]
+    return [Interval(*map(float, each)) for each in zip(*pair_intervals(board, at, measure), strict=True)]
 
 
 def _counted(board: Board, cells: Sequence[Interval], pair: int | None) -> tuple[Interval | None, int | None]:

@@ -16,10 +16,11 @@ from clir_bench import significance as sig
 from clir_bench.compare import FLIPS, LEVEL, moved_by_languages, too_few_languages
 from clir_bench.exhibits import maps
 from clir_bench.exhibits.dots import Dot
-from clir_bench.exhibits.tables import Cell, Column, Interval, Marked, Table
+from clir_bench.exhibits.tables import Cell, Column, Interval, Marked, Table, signed
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
-from clir_bench.standings.overview import RESAMPLES
+from clir_bench.standings.overview import RESAMPLES, board_sums
 from clir_bench.standings.paired import Bools, Ints, compared, has, position
 from clir_bench.standings.selection import Selection
 
@@ -113,12 +114,12 @@ def verdict(found: Contest, scope: Scope, a: int, b: int) -> str:
     """What the queries say of two systems, in a sentence; plain text."""
     better, worse = (a, b) if scope.difference[a, b] >= 0 else (b, a)
     d, low, high, p = (100 * float(x[better, worse]) for x in (scope.difference, scope.least, scope.most, scope.p))
-    over = f"over {scope.pairs:,} pair{'s' * (scope.pairs > 1)} and {scope.topics:,} topics ({scope.title})"
+    over = f"over {counted(scope.pairs, 'pair')} and {scope.topics:,} topics ({scope.title})"
     if not sig.sign(d / 100):
         return f"{found.names[a]} and {found.names[b]} have the same mean {found.measure} {over}."
-    says = f"{d:.1f} points in {found.measure}, 95\u00a0% interval {_points(low)} to {_points(high)}, p {_p(p / 100)}"
+    says = f"{d:.1f} points in {found.measure}, 95\u00a0% interval {signed(low / 100)} to {signed(high / 100)}, p {_p(p / 100)}"
     if isinstance(scope.elsewhere, Elsewhere):
-        says += f"; for other languages {' to '.join(_points(100 * float(bound[better, worse])) for bound in scope.elsewhere)}"
+        says += f"; for other languages {' to '.join(signed(float(bound[better, worse])) for bound in scope.elsewhere)}"
     if scope.p[a, b] <= 1 - LEVEL:
         return f"{found.names[better]} is better than {found.names[worse]} {over}: {says}."
     more = f"It would take about {float(scope.more[a, b]):,.0f} more topics, some {scope.more_queries(a, b):,.0f} queries, to find such a difference in this comparison alone"
@@ -173,7 +174,7 @@ def matrix_table(found: Contest, scope: Scope) -> Table:
     comparisons = len(systems) * (len(systems) - 1) // 2
     note = (
         f"Row minus column, percentage points; * told apart at 5\u00a0%: topics flipped, Holm over {comparisons} comparisons. "
-        f"{scope.pairs:,} pair{'s' * (scope.pairs > 1)}, {scope.queries:,} queries, {scope.topics:,} topics."
+        f"{counted(scope.pairs, 'pair')}, {scope.queries:,} queries, {scope.topics:,} topics."
     )
     return Table(f"{scope.title}: every system against every other", columns, tuple(rows), note)
 
@@ -190,7 +191,7 @@ def wins_table(found: Contest, a: int, b: int) -> Table:
     for k, (board, mask) in enumerate(zip(found.boards, found.masks, strict=True)):
         gaps = found.gaps(k, a, b)
         d, sure = gaps.difference[mask], gaps.significant[mask]
-        rows.append((maps.short(board), len(d), *(int(x.sum()) for x in (d > 0, d == 0, d < 0, sure & (d > 0), sure & (d < 0)))))
+        rows.append((board.full_label, len(d), *(int(x.sum()) for x in (d > 0, d == 0, d < 0, sure & (d > 0), sure & (d < 0)))))
     note = f"Significant: {found.gaps(0, a, b).test} of each pair, Benjamini and Hochberg at 5\u00a0% over the pairs of a data set."
     return Table(f"Pairs of languages: {found.called(a)} against {found.called(b)}", columns, tuple(rows), note)
 
@@ -248,17 +249,17 @@ def _contest(index: Index, measure: str, lines: tuple[int, ...], boards: Sequenc
         places = tuple(place for place in at if place is not None and board.rank_row[place] >= 0)
         if len(places) < len(lines):
             without = [name for name, place in zip(names, at, strict=True) if place is None or board.rank_row[place] < 0]
-            missing.append(f"{maps.short(board)} is left out: no gold ranks of {', '.join(without)}.")
+            missing.append(f"{board.full_label} is left out: no gold ranks of {', '.join(without)}.")
             continue
         shared = np.logical_and.reduce([mask, *(has(board, place, measure) for place in places)])
         count, every = int(shared.sum()), int(mask.sum())
         if count < every:
-            missing.append(f"{maps.short(board)}: {count} of {every} pair{'s' * (every > 1)}, those that all of them have.")
+            missing.append(f"{board.full_label}: {count} of {counted(every, 'pair')}, those that all of them have.")
         if shared.any():
             kept.append((board, shared, places))
-    parts = [(board, mask, _sums(board, mask, places, measure)) for board, mask, places in kept if board.shape.topic is not None]
-    missing += [f"{maps.short(board)}: no layout says what a topic is, so its mean cannot be tested." for board, *_ in kept if board.shape.topic is None]
-    scopes = [_scope(maps.short(board), sums, int(mask.sum()), int(board.shape.n[mask].sum())) for board, mask, sums in parts]
+    parts = [(board, mask, board_sums(board, mask, board.rank_row[list(places)], measure)) for board, mask, places in kept if board.shape.topic is not None]
+    missing += [f"{board.full_label}: no layout says what a topic is, so its mean cannot be tested." for board, *_ in kept if board.shape.topic is None]
+    scopes = [_scope(board.full_label, sums, int(mask.sum()), int(board.shape.n[mask].sum())) for board, mask, sums in parts]
     tested = [part for part in kept if part[0].shape.topic is not None]
     scopes = [scope._replace(elsewhere=_elsewhere([of], sums, measure)) for scope, of, (*_, sums) in zip(scopes, tested, parts, strict=True)]
     if len(parts) > 1:
@@ -267,13 +268,6 @@ def _contest(index: Index, measure: str, lines: tuple[int, ...], boards: Sequenc
         scopes.append(together._replace(elsewhere=_elsewhere(tested, whole, measure)))
     chosen, shared_masks, all_places = zip(*kept, strict=True) if kept else ((), (), ())
     return Contest(measure, lines, names, chosen, shared_masks, all_places, tuple(scopes), tuple(missing))
-
-
-def _sums(board: Board, mask: Bools, places: Sequence[int], measure: str) -> sig.TopicSums:
-    columns = np.flatnonzero(mask[board.shape.pair])
-    assert board.shape.topic is not None
-    rows = (board.values(int(board.rank_row[place]), measure)[columns] for place in places)
-    return sig.topic_sums(rows, board.shape.pair[columns], board.shape.topic[columns])
 
 
 def _scope(title: str, sums: sig.TopicSums, pairs: int, queries: int) -> Scope:
@@ -300,7 +294,7 @@ def _elsewhere(parts: Sequence[tuple[Board, Bools, Sequence[int]]], sums: sig.To
     pairs = [[pair for pair, there in zip(board.pairs, mask, strict=True) if there] for board, mask, _ in parts]
     for (board, *_), mine in zip(parts, pairs, strict=True):
         if why := too_few_languages(mine):
-            return f"{maps.short(board)}: {why}" if len(parts) > 1 else why
+            return f"{board.full_label}: {why}" if len(parts) > 1 else why
     codes = sorted({code for mine in pairs for pair in mine for code in pair})
     means = [board.means(measure)[list(places)][:, mask] for board, mask, places in parts]
     moved = np.mean([moved_by_languages(mine, values, codes) for mine, values in zip(pairs, means, strict=True)], axis=0)
@@ -316,10 +310,6 @@ def _square(size: int, i: Ints, j: Ints, above: npt.ArrayLike, below: npt.ArrayL
     found = np.full((size, size), diagonal, float)
     found[i, j], found[j, i] = above, below
     return found
-
-
-def _points(x: float) -> str:
-    return "0.0" if abs(x) < 0.05 else f"{x:+.1f}".replace("-", "−")
 
 
 def _p(p: float) -> str:

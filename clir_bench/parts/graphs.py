@@ -11,10 +11,10 @@ from typing import Literal, Protocol
 import numpy as np
 
 from clir_bench.collection import NOTHING, FloatArray, IntArray
-from clir_bench.errors import MissingExtra
+from clir_bench.errors import MissingExtra, install_words
 
 Library = Literal["hnswlib", "faiss", "usearch"]
-_NATIVE = "It is compiled for the processor at hand; HNSWLIB_NO_NATIVE=1 pip install 'clir-bench[hnswlib]' gives a build that runs on others, too"
+_NATIVE = f"It is compiled for the processor at hand; HNSWLIB_NO_NATIVE=1 {install_words('hnswlib')} gives a build that runs on others, too"
 _PACKAGES: dict[Library, tuple[str, str, str]] = {
     "hnswlib": ("hnswlib", "hnswlib", _NATIVE),
     "faiss": ("faiss-cpu", "ann", ""),

@@ -10,11 +10,10 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from clir_bench.bias import DEPTHS
-from clir_bench.claims import FOLDER as CLAIMS
-from clir_bench.claims import load_claims
 from clir_bench.collection import Pair
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits.profile import events
+from clir_bench.exhibits.published import publications
 from clir_bench.site import api_records as records
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
@@ -164,7 +163,7 @@ def bias(index: Index, given: Given) -> records.Record:
 def claims(index: Index, given: Given) -> records.Record:
     """The numbers that publications print, as printed, cell by cell: nothing can be recomputed from them."""
     _parse(_Nothing, given)
-    return {"claims": [publication.model_dump(mode="json", by_alias=True) for publication in load_claims(index.folder / CLAIMS)]}
+    return {"claims": [publication.model_dump(mode="json", by_alias=True) for publication in publications(index)]}
 
 
 def log(index: Index, given: Given) -> records.Record:

@@ -17,6 +17,7 @@ from clir_bench.collection import Pair
 from clir_bench.compare import as_record, compare
 from clir_bench.errors import SubmissionError
 from clir_bench.exhibits.board_table import flags_of, why_unranked
+from clir_bench.exhibits.profile import entries_of
 from clir_bench.exhibits.quality_cost import fronts
 from clir_bench.layout import find_layout
 from clir_bench.standings.costs import pace
@@ -60,8 +61,8 @@ def board(index: Index, found: Board) -> Record:
 def system(index: Index, line: int) -> Record:
     """A system: what its newest submission says of it, and its submission on each board."""
     name = index.lines[line]
-    mine = {key: int(of[line]) for key, of in index.entry_of.items() if of[line] >= 0}
-    newest = max(mine.values(), key=lambda entry: (str(index.entries.at[entry, "started"]), entry))
+    mine = entries_of(index, line)
+    newest = int(index.newest_of(np.array([*mine.values()], np.int32)))
     return {
         "system": str(name),
         "name": name.name,
@@ -90,8 +91,7 @@ def whole_system(index: Index, line: int) -> Record:
 def placed(index: Index, found: Standing, row: int) -> Record:
     """A system's place in a standing. ``n`` counts the queries behind its score; ``on_front`` names the costs on whose Pareto front it is."""
     line, entries = int(found.lines[row]), found.entries[row]
-    mine = entries[entries >= 0]
-    newest = int(mine[np.argmax(index.entries["started"].to_numpy()[mine])])
+    newest = int(index.newest_of(entries))
     ms, hardware = pace(index, entries)
     worst = found.worst_pair[row]
     whole = found.cells[row] == found.cells_of
@@ -113,7 +113,7 @@ def placed(index: Index, found: Standing, row: int) -> Record:
         **{column: _cell(index, newest, column) for column in _FACTS},
         "ms_per_query": ms,
         "hardware": hardware,
-        "flags": list(flags_of(index, mine)),
+        "flags": list(flags_of(index, entries[entries >= 0])),
         "copied": bool(found.copied[row]),
         "on_front": [cost for cost, on in fronts(index, found).items() if on[row]],
         "submissions": {each.key: _state(index, int(entry)) for each, entry in zip(found.boards, entries, strict=True) if entry >= 0},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from clir_bench.claims import load_claims
+from clir_bench.exhibits.published import publications
 from clir_bench.standings.index import Index
 from clir_bench.standings.memory import remembered
 from clir_bench.task import known_task
@@ -22,5 +22,5 @@ def _bibtex(index: Index) -> str:
         f"  note = {{Index {index.path.name}; newest submission of {index.newest}}}\n}}"
     )
     tasks = dict.fromkeys(board.shape.task for board in index.boards.values())
-    data_sets = [task.citation.strip() for name in tasks if (task := known_task(name))]
-    return "\n\n".join([software, *dict.fromkeys(each for each in data_sets if each != "none"), *(claims.source.bibtex for claims in load_claims())]) + "\n"
+    data_sets = dict.fromkeys(task.citation.strip() for name in tasks if (task := known_task(name)) and task.citation.strip() != "none")
+    return "\n\n".join([software, *data_sets, *(publication.source.bibtex for publication in publications(index))]) + "\n"

@@ -10,10 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from clir_bench.claims import FOLDER as CLAIMS
-from clir_bench.claims import load_claims
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits.profile import events
+from clir_bench.exhibits.published import publications
 from clir_bench.progress import bar
 from clir_bench.site import api_records
 from clir_bench.site import pages as site_pages
@@ -83,5 +82,5 @@ def _records(index: Index) -> Iterator[tuple[str, object]]:
     yield MARK, {"format": "clir-bench/site/1", "version": metadata.version("clir-bench"), "submissions": len(index.entries)}
     yield "boards.json", [api_records.board(index, board) for board in index.boards.values()]
     yield "systems.json", [api_records.system(index, line) for line in sorted(range(len(index.lines)), key=index.lines.__getitem__)]
-    yield "claims.json", [publication.model_dump(mode="json", by_alias=True) for publication in load_claims(index.folder / CLAIMS)]
+    yield "claims.json", [publication.model_dump(mode="json", by_alias=True) for publication in publications(index)]
     yield "events.json", [event.model_dump(mode="json") for event in events(index)]

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import cast
 
 import numpy as np
 
 from clir_bench import languages
 from clir_bench.exhibits import profile, tongues
-from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, order_rows, system_address, unranked_table, usual_columns
-from clir_bench.exhibits.cells import all_printed, publications, table_facts
+from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, columns_of, order_rows, system_address, unranked_table
+from clir_bench.exhibits.cells import all_printed, table_facts
 from clir_bench.exhibits.gaps import tier_sentences
 from clir_bench.exhibits.ledger import chain_of
-from clir_bench.exhibits.maps import Map, asked, cells, map_table, short
+from clir_bench.exhibits.maps import Map, asked, cells, map_table
 from clir_bench.exhibits.pair_views import best_systems
-from clir_bench.exhibits.published import claim_rows, published_table
+from clir_bench.exhibits.published import claim_rows, publications, published_table
+from clir_bench.exhibits.reference import SECTIONS
 from clir_bench.exhibits.tables import Cell, Column, Link, Table
-from clir_bench.records import TimingRecord
+from clir_bench.exhibits.words import counted
 from clir_bench.site import views
 from clir_bench.site.api import FILES
 from clir_bench.site.citation import bibtex
 from clir_bench.site.frame import Page, code, heading, linked, listed, sentences, side_by_side, still, system_file, up_from
 from clir_bench.site.ranks import rank_file, recipe
+from clir_bench.standings.costs import timing_records
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing, standing
@@ -69,7 +70,7 @@ def pages(index: Index) -> Iterator[Page]:
 
 def _home(index: Index, usual: Standing) -> Page:
     sets = [
-        (board.title, f"./data/{key}.html", f", {len(board.pairs):,} pair{'s' * (len(board.pairs) > 1)}, n = {int(board.shape.n.sum()):,} queries")
+        (board.title, f"./data/{key}.html", f", {counted(len(board.pairs), 'pair')}, n = {int(board.shape.n.sum()):,} queries")
         for key, board in index.boards.items()
     ]
     files = [(name, f"./{name}", "") for name, _ in _files(index) if "/" not in name]
@@ -107,7 +108,8 @@ def _ranking(index: Index, found: Standing, up: str, most: int | None = None) ->
         ranked, others = ranked[:most], others[: max(0, most - len(ranked))]
         parts.append(linked(f"The first {most:,} systems", [(f"all {len(found.lines):,}", f"{up}{_ALL}", " are on a page of their own")]))
     if len(ranked):
-        table = board_table(index, found, ranked, (*usual_columns(found), "hardware"))
+        told = tuple(key for key in columns_of(found) if key != "seen_why")  # sentences, which the page of each system has
+        table = board_table(index, found, ranked, told)
         parts += [still(table, up).html(), sentences(*tier_sentences(index, found))]
     else:
         parts.append(sentences(f"Nothing is ranked: {found.why}."))
@@ -130,7 +132,7 @@ def _language(index: Index, usual: Standing, tag: str) -> Page:
             rows: list[tuple[Cell, ...]] = [(Link(str(line := index.lines[usual.lines[row]]), system_address(line)), float(scores[row]), n) for row in best]
             note = "Macro mean over pairs, then over data sets; not tested here: neighbours may well be equal."
             known = int(np.isfinite(scores).sum())
-            caption = f"{words}, {tongues.pair_words(usual, tag, side)}: the best {len(best)} of {known} system{'s' * (known > 1)}"
+            caption = f"{words}, {tongues.pair_words(usual, tag, side)}: the best {len(best)} of {counted(known, 'system')}"
             parts += [heading(words), still(Table(caption, columns, tuple(rows), note), up_from(file)).html()]
     leader = tongues.serving(index, usual, tag, "query").line
     if leader is not None:
@@ -170,14 +172,14 @@ def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
     if (found := cells(index, board, line, every, measure)) is not None:
         note = f"Percent; {asked(board, every)}."
         drawn = Map(found.value, low=found.low, high=found.high)
-        parts.append(map_table(board, every, drawn, f"{measure}, {index.lines[line]}, {short(board)}", note=note).html(small=True))
-    if timings := _timings(index).get(entry):
+        parts.append(map_table(board, every, drawn, f"{measure}, {index.lines[line]}, {board.full_label}", note=note).html(small=True))
+    if timings := timing_records(index).get(entry):
         parts.append(profile.timings_table(timings, str(texts["hardware"])).html(small=True))
     return [*parts, *(code(str(texts[column])) for column in ("signature", "command") if texts[column])]
 
 
 def _about(index: Index) -> Page:
-    parts = [heading(title) + sentences(*told) for title, *told in _MEANING]
+    parts = [heading(section.title) + profile.facts_html(section.terms) for section in SECTIONS]
     if claim_rows(index):
         told = [profile.facts_html([("Publication", f"{each.source.title}, {each.source.url}"), *table_facts(each)]) for each in publications(index)]
         parts += [heading("Published numbers"), *told, all_printed(index).html(small=True)]
@@ -204,20 +206,6 @@ def _about(index: Index) -> Page:
 _LEAD = (
     "Systems that answer questions in one language from documents in others. Those of one tier cannot be told from its leader by the queries that were asked."
 )
-_MEANING = (
-    ("What is counted", "A pair is the language of the question and that of its relevant document, in that order.",
-     "All pairs of a data set search one multilingual pool. R@10 is the share of queries whose relevant document is among the first 10.",
-     "A score is the unweighted mean over pairs, then over data sets; n is the number of evaluated queries. A system that lacks a pair has no score."),
-    ("Intervals and tiers", "The same question is asked in several languages, so topics are resampled whole: intervals are 95\u00a0% of 1,000 such resamples.",
-     "The best system without a tier leads one; those that a test cannot tell from it join (topics flipped, Holm over all pairs of systems, 5\u00a0%).",
-     "A tier is no statement of equality. Ranks are intervals: from 1 + the systems that are surely better to all but those surely worse."),
-    ("Bias", "Own-language recall is what the system would find had the pool held only the language of the document; bias loss is that less what it finds.",
-     "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference."),
-    ("Trust", "claimed: as stated. consistent: the numbers are possible. recomputed: each follows from the gold ranks in the submission. reproduced: run again by others.",
-     "The check decides it, never the submitter. flagged: suspiciously like another model, or doubted, until a maintainer clears it; flagged as a copy: without a rank, too."),
-    ("Training data", "clean: nothing of the data set is disclosed as training data. undisclosed: not known, and never counted as clean.",
-     "source seen: what the data set was made from. train split seen: its own training part. test seen: the evaluated queries."),
-)  # fmt: skip
 
 
 _REDO = (
@@ -241,16 +229,3 @@ def _files(index: Index) -> list[tuple[str, str]]:
 
 def _texts(index: Index, column: str) -> list[object]:
     return remembered(index, ("texts", column), partial(index.texts, column))
-
-
-def _timings(index: Index) -> dict[int, list[TimingRecord]]:
-    def every() -> dict[int, list[TimingRecord]]:
-        found: dict[int, list[TimingRecord]] = {}
-        for row in index.timings.itertuples():
-            record = TimingRecord(
-                stage=str(row.stage), items=int(cast(int, row.items)), seconds=float(cast(float, row.seconds)), cpu_seconds=float(cast(float, row.cpu_seconds))
-            )
-            found.setdefault(int(cast(int, row.entry)), []).append(record)
-        return found
-
-    return remembered(index, ("timings by entry",), every)

@@ -1,7 +1,8 @@
 """Submissions to standings: an index on disk that opens in a moment, and what is computed from it. No torch.
 
-``build`` reads submissions into parquet tables and a matrix of gold ranks, ``index`` opens them, ``selection`` says what a reader chose,
-``overview`` computes scores, intervals, tiers and costs of it.
+``build`` reads submissions into parquet tables and a matrix of gold ranks (``extract``: one file; ``shapes``: the queries of a data set), ``index`` opens them,
+``memory`` keeps what was computed of them. ``selection`` says what a reader chose, ``overview`` computes its scores, intervals and tiers, ``costs`` what a system
+costs, ``paired`` two systems query by query, ``preference`` the languages a system retrieves, ``fairness`` whether languages are served alike.
 """
 
 from __future__ import annotations

@@ -43,19 +43,6 @@ FOLDER = "CLIR_BENCH_SUBMISSIONS"
 """The environment variable that names the folder of submissions to a server."""
 PROBLEMS = "problems.json"
 """In an index: what is wrong with which files."""
-_READ_BY = (
-    "contamination",
-    "events",
-    "layout",
-    "licences",
-    "measures",
-    "models",
-    "records",
-    "significance",
-    "submission",
-    "training_data",
-    "trust",
-)  # what decides a row
 _POOL = 48  # files from which a second process pays
 
 
@@ -94,9 +81,13 @@ def listing(folder: Path) -> str:
 @cache
 def version() -> str:
     """What an index depends on beside the submissions; one of another version is built anew."""
+    return f"{metadata.version('clir-bench')}-{hashlib.sha256(b''.join(path.read_bytes() for path in sources())).hexdigest()[:16]}"
+
+
+def sources() -> list[Path]:
+    """All files that may decide what an index holds: the package's own modules, those that read submissions, and the tasks."""
     code = Path(__file__).parents[1]
-    sources = [*(code / f"{name}.py" for name in _READ_BY), *sorted((code / "standings").glob("*.py")), *sorted(resources.folder("tasks").glob("*.toml"))]
-    return f"{metadata.version('clir-bench')}-{hashlib.sha256(b''.join(path.read_bytes() for path in sources)).hexdigest()[:16]}"
+    return [*sorted(code.glob("*.py")), *sorted((code / "standings").glob("*.py")), *sorted(resources.folder("tasks").glob("*.toml"))]
 
 
 def current(home: Path) -> tuple[Path, str] | None:

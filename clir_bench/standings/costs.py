@@ -1,4 +1,4 @@
-"""What a system costs, as its runs recorded it on their own hardware: two systems are compared on equal hardware, or not at all."""
+"""What systems cost, as each run recorded it on its own hardware: so two systems are compared on equal hardware, or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from clir_bench.records import TimingRecord
 from clir_bench.standings.index import Floats, Index
 from clir_bench.standings.memory import column, remembered
 
@@ -42,13 +43,13 @@ def query_ms(index: Index) -> Floats:
 
 def once_seconds(index: Index) -> Floats:
     """Per entry, the seconds that its pool took once: translation, vectors, index; float64 [entries], NaN where none was timed."""
-    return remembered(index, ("once",), lambda: _once(index))[0]
+    return remembered(index, ("once",), lambda: _once_seconds(index))
 
 
 def document_ms(index: Index) -> Floats:
     """Per entry, ``once_seconds`` as milliseconds a document, float64 [entries]; NaN where none was timed."""
-    seconds, documents = remembered(index, ("once",), lambda: _once(index))
-    return np.asarray(1000 * seconds / np.where(documents > 0, documents, np.nan))
+    documents = np.max([stage_costs(index, stage)[0] for stage in ONCE], axis=0)
+    return np.asarray(1000 * once_seconds(index) / np.where(documents > 0, documents, np.nan))
 
 
 def pace(index: Index, entries: npt.NDArray[np.int32]) -> Pace:
@@ -69,16 +70,6 @@ def paces(index: Index, ms: Floats, entries: npt.NDArray[np.int32]) -> Paces:
     return Paces(np.where(one, mean, np.nan), hardware)
 
 
-def gigabytes(index: Index, entries: npt.NDArray[np.int32]) -> Floats:
-    """The weights of all models that answer a query, as each system's newest submission has them, float64 [systems]; ``entries`` as for ``paces``.
-
-    NaN where they are not known, 0 without a model.
-    """
-    moment, size = remembered(index, ("sizes",), lambda: _sizes(index))
-    newest = np.where(entries >= 0, moment[np.maximum(entries, 0)], -1).argmax(1)
-    return np.asarray(size[entries[np.arange(len(entries)), newest]])
-
-
 def pareto_front(score: Floats, cost: Floats) -> Bools:
     """Which systems are on the Pareto front: no other is at least as good and no dearer, and better in one of the two. bool [systems]; False where either is NaN."""
     known = np.flatnonzero(np.isfinite(score) & np.isfinite(cost))
@@ -91,6 +82,44 @@ def pareto_front(score: Floats, cost: Floats) -> Bools:
     return front
 
 
+def gigabytes(index: Index, entries: npt.NDArray[np.int32]) -> Floats:
+    """The weights of all models that answer a query, by the newest submission of each system: float64 [...] of int32 [..., submissions]; NaN where unknown."""
+    size = remembered(index, ("gigabytes",), lambda: index.entries["weights_bytes"].to_numpy(float, na_value=np.nan) / 1e9)
+    return np.asarray(size[index.newest_of(entries)])
+
+
+def stage_costs(index: Index, stage: str) -> tuple[Floats, Floats]:
+    """Per entry, the items of a stage and its seconds, float64 [entries]; 0 where it was not timed."""
+    return remembered(index, ("stage costs", stage), lambda: _stage_costs(index, stage))
+
+
+def timing_records(index: Index) -> dict[int, list[TimingRecord]]:
+    """What each entry's run took, stage by stage."""
+    return remembered(index, ("timing records",), lambda: _timing_records(index))
+
+
+def _stage_costs(index: Index, stage: str) -> tuple[Floats, Floats]:
+    timings, size = index.timings, len(index.entries)
+    mine = timings[timings["stage"] == stage]
+    entry = mine["entry"].to_numpy()
+    items, seconds = (np.bincount(entry, mine[name].to_numpy(float), size).astype(float) for name in ("items", "seconds"))
+    return items, seconds
+
+
+def _once_seconds(index: Index) -> Floats:
+    timed = index.timings["entry"].to_numpy()[index.timings["stage"].isin(ONCE).to_numpy()]
+    spent = np.sum([stage_costs(index, stage)[1] for stage in ONCE], axis=0)
+    return np.where(np.bincount(timed, minlength=len(index.entries)) > 0, spent, np.nan)
+
+
+def _timing_records(index: Index) -> dict[int, list[TimingRecord]]:
+    found: dict[int, list[TimingRecord]] = {}
+    columns = (index.timings[name].tolist() for name in ("entry", "stage", "items", "seconds", "cpu_seconds"))
+    for entry, stage, items, seconds, cpu_seconds in zip(*columns, strict=True):
+        found.setdefault(entry, []).append(TimingRecord(stage=stage, items=items, seconds=seconds, cpu_seconds=cpu_seconds))
+    return found
+
+
 def _query_ms(index: Index) -> Floats:
     timings, size = index.timings, len(index.entries)
     entry, items, stage = timings["entry"].to_numpy(), timings["items"].to_numpy(float), timings["stage"].astype(str).to_numpy()
@@ -100,19 +129,3 @@ def _query_ms(index: Index) -> Floats:
     counted = np.isin(stage, (*_EACH, "rerank")) & (per > 0)
     ms = np.bincount(entry[counted], 1000 * timings["seconds"].to_numpy()[counted] / per[counted], size)
     return np.where(searched > 0, ms, np.nan)
-
-
-def _once(index: Index) -> tuple[Floats, Floats]:
-    """Per entry, the seconds and the documents of the stages that run once; seconds are NaN where there are none."""
-    timings, size = index.timings, len(index.entries)
-    once = timings["stage"].isin(ONCE).to_numpy()
-    entry, documents = timings["entry"].to_numpy()[once], np.zeros(size)
-    np.maximum.at(documents, entry, timings["items"].to_numpy(float)[once])
-    spent = np.bincount(entry, timings["seconds"].to_numpy()[once], size)
-    return np.where(np.bincount(entry, minlength=size) > 0, spent, np.nan), documents
-
-
-def _sizes(index: Index) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Per entry, a number that grows with the time of its run, and its gigabytes."""
-    moment = np.unique(column(index, "started").astype(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
-    return moment, index.entries["weights_bytes"].to_numpy(np.float64, na_value=np.nan) / 1e9

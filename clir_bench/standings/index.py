@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from clir_bench.collection import IntArray, Pair
 from clir_bench.errors import ClirBenchError, SubmissionError
 from clir_bench.measures import NOT_FOUND, GoldRanks, parse_measure, value_by_rank, values
-from clir_bench.records import Stage
 from clir_bench.standings.build import PROBLEMS, build_index, current, index_home
 from clir_bench.standings.shapes import Shape
 from clir_bench.submission import DEEPER, Submission, parse_submission
@@ -90,6 +89,11 @@ class Board:
         name = _SHORT.get(self.shape.task, self.shape.task)
         return f"{name}{f' v{self.shape.version}' if self.shape.version > 1 else ''}"
 
+    @property
+    def full_label(self) -> str:
+        """``label``, and the track where it is the oracle's."""
+        return f"{self.label}{', oracle track' if self.oracle else ''}"
+
     @cached_property
     def query_languages(self) -> tuple[str, ...]:
         """The query languages, sorted."""
@@ -147,11 +151,7 @@ class Index:
     entry_of: dict[str, IntArray]
     problems: tuple[str, ...]
     cache: dict[object, object] = field(default_factory=dict)
-    """What was computed from it and is worth keeping; ``overview`` writes here."""
-
-    def stages(self, entry: int) -> tuple[Stage, ...]:
-        """The chain of a submission."""
-        return self.submission(entry).system.stages
+    """What was computed from it and is worth keeping; ``memory`` writes here."""
 
     def submission(self, entry: int) -> Submission:
         """The whole submission, read again. Raises SubmissionError."""
@@ -165,6 +165,17 @@ class Index:
     def newest(self) -> str:
         """The day on which the newest submission was started, as 2026-11-26."""
         return str(self.entries["started"].max())[:10]
+
+    def newest_of(self, entries: IntArray) -> IntArray:
+        """The submission that was started last, of two at one moment the higher entry: int32 [...] of int32 [..., submissions], where -1 is none."""
+        age = np.where(entries >= 0, self._age[entries], -1)
+        return np.take_along_axis(entries, age.argmax(-1)[..., None], -1)[..., 0]
+
+    @cached_property
+    def _age(self) -> npt.NDArray[np.intp]:
+        """The place of each entry from the first to the last that was started."""
+        started = self.entries["started"].to_numpy(str)  # all UTC in one form, so they sort as text
+        return np.argsort(np.lexsort((np.arange(len(started)), started)))
 
     @cached_property
     def bias(self) -> pd.DataFrame:

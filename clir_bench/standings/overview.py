@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,7 +162,7 @@ def _evidence(index: Index, measure: str, boards: Sequence[Board], pairs: Sequen
     lines = np.flatnonzero(complete).astype(np.int32)
     if not len(lines):
         return _unranked(boards)
-    sums = join([_topic_sums(board, mask, row[lines], measure) for board, mask, row in zip(boards, pairs, rows, strict=True)])
+    sums = join([board_sums(board, mask, row[lines], measure) for board, mask, row in zip(boards, pairs, rows, strict=True)])
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES)
     low, high = score_intervals(sums, resampled)
     p = pairwise_p(sums.sums, sums.unit).astype(np.float32)
@@ -174,10 +175,15 @@ def _unranked(boards: Sequence[Board]) -> str:
     return f"no system{which} has gold ranks for all of these pairs"
 
 
-def _topic_sums(board: Board, mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int32], measure: str) -> TopicSums:
+def board_sums(board: Board, mask: npt.NDArray[np.bool_], rows: Iterable[int], measure: str, added: Sequence[Floats] = ()) -> TopicSums:
+    """The topic sums of these rows of the board's ranks in the pairs of ``mask``, then of the ``added`` values, each [evaluated].
+
+    Where no layout says what a topic is each query is one, which is right for a single pair only.
+    """
     columns = np.flatnonzero(mask[board.shape.pair])
-    topic = np.arange(len(board.shape.pair)) if board.shape.topic is None else board.shape.topic  # of one pair, each query is a topic
-    return topic_sums((board.values(row, measure)[columns] for row in rows), board.shape.pair[columns], topic[columns])
+    topic = np.arange(len(board.shape.pair)) if board.shape.topic is None else board.shape.topic
+    every = chain((board.values(int(row), measure) for row in rows), added)
+    return topic_sums((values[columns] for values in every), board.shape.pair[columns], topic[columns])
 
 
 def _rows(board: Board, cube: Floats, entries: npt.NDArray[np.int32]) -> Floats:

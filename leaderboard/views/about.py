@@ -9,7 +9,8 @@ import streamlit as st
 
 from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits import profile
-from clir_bench.exhibits.cells import all_printed, publications, table_facts
+from clir_bench.exhibits.cells import all_printed, table_facts
+from clir_bench.exhibits.published import publications
 from clir_bench.exhibits.reference import SECTIONS, boards_table
 from clir_bench.exhibits.tables import Column, Table
 from clir_bench.site import api
@@ -63,7 +64,6 @@ shell.head(
     "How every number here is computed, what the words mean, and what is not known.",
 )
 index = shell.index()
-st.html(f"<style>{profile.STYLE}</style>")
 st.header("Data sets", anchor=False)
 shell.show_table(remembered(index, ("boards table",), lambda: boards_table(index)), "data-sets", small=True)
 for section in SECTIONS:

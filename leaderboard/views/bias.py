@@ -13,6 +13,9 @@ import streamlit as st
 
 from clir_bench.exhibits import bias_charts as charts
 from clir_bench.exhibits import bias_tables as tables
+from clir_bench.exhibits.profile import facts_html
+from clir_bench.exhibits.reference import BIAS
+from clir_bench.exhibits.words import counted
 from clir_bench.standings.index import Board
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
@@ -20,41 +23,21 @@ from clir_bench.standings.preference import WHERE, depths, golds, recall_measure
 
 T = TypeVar("T")
 _MOST = 3  # systems beside each other
-_MEANINGS = """
-- **Same-language rate**: the share of the first places that hold documents in the question's language. **Lift** is that rate over the language's share of the
-  pool: 1 is no preference, 2 is twice as often. A system that puts one language first for everybody has a lift near 1, too: see the map.
-- **Own-language recall**: recall had the pool held the document's language only. **Bias loss** is what is lost against it, because documents in other languages
-  stood above the relevant one. The rest of what is missed is missed in any pool.
-- **AWRF**: 1 minus the Jensen-Shannon divergence (in bits) of the exposure of languages, discounted by log2(rank + 1), from their shares of the pool, over all
-  questions of a language; counts at depths 1, 10 and 100 say where places lie. 1 is as in the pool.
-- **Consistency** (MRC): mean Spearman correlation of the gold ranks of one question asked in two languages. Higher: users of both find the same.
-- **ε²** (PEER, pooled): the share of the variance of gold ranks that the document's language explains, by Kruskal and Wallis, in percent. 0: no language is found better.
-- **Spread**: best minus worst pair. **Variation**: standard deviation of the pairs over their mean, in percent. **Diagonal − rest**: pairs of one language minus the others.
-"""
 _AGAINST = {"lift": "same-language lift", "loss": "bias loss"}
 
 
 def choose_board() -> Standing:
     """One data set of those chosen above that has such pairs, and its standing."""
     asked = filters.selection()
-    boards = {board.key: board for board in asked.chosen(index) if asked.pairs_of(board).any()}
+    boards = [board for board in asked.chosen(index) if asked.pairs_of(board).any()]
     if boards and len(asked.chosen(index)) > 1:
-        key = st.segmented_control(
-            "Data set",
-            list(boards),
-            default=next(iter(boards)),
-            format_func=lambda k: boards[k].label,
-            required=True,
-            key="board",
-            bind="query-params",
-        )
-        asked = asked.model_copy(update={"boards": (key.removesuffix(".oracle"),)})
+        asked = asked.model_copy(update={"boards": (shell.choose_board(boards).key.removesuffix(".oracle"),)})
     return shell.chosen_standing(asked)
 
 
 def choose_systems(found: Standing) -> list[int]:
     """At most three; without a choice the best whose loss is known."""
-    names = {line: str(index.lines[line]) for line in found.lines.tolist()}
+    names = shell.named(found.lines)
     usual = int(found.lines[np.isfinite(found.loss).argmax()])
     return st.multiselect(
         "Systems", list(names), format_func=names.__getitem__, max_selections=_MOST, key="systems", bind="query-params", placeholder=names[usual]
@@ -132,7 +115,7 @@ def show_quality(lines: list[int]) -> None:
     if not len(known):
         shell.say(f"No system that passes the filters has a {_AGAINST[against]} here.")
         return
-    alt = f"{measure} of {len(known):,} system{'s' * (len(known) > 1)} against their {_AGAINST[against]}; the chosen ones in colour"
+    alt = f"{measure} of {counted(len(known), 'system')} against their {_AGAINST[against]}; the chosen ones in colour"
     shell.draw(kept("quality", lambda: shell.streamed(charts.quality_chart(index, found, against, lines)), *lines, against), alt)
     if grey := charts.grey_words(found, against, lines):
         shell.say(grey)
@@ -156,4 +139,4 @@ show_preference(board, lines)
 show_alike(board, lines)
 show_quality(lines)
 with st.expander("What these figures are"):
-    st.markdown(_MEANINGS)
+    st.html(facts_html(BIAS.terms))

@@ -13,7 +13,6 @@ from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits.answer import Answer, answer, answer_table, effects_table, headline, sentences, settled
 from clir_bench.exhibits.nearby import nearby_table
 from clir_bench.exhibits.use import use_of
-from clir_bench.standings.overview import standing
 from clir_bench.standings.selection import Selection
 
 
@@ -22,14 +21,6 @@ def show_nearest(wish: Selection) -> None:
     query, document = (languages.name(codes[0]) for codes in (wish.queries, wish.documents))
     st.info(f"{query} questions over {document} documents are in no data set that was measured here.", icon=":material/travel_explore:")
     shell.show_table(nearby_table(shell.index(), wish, lambda near: shell.address("choose", near)), "near")
-
-
-def show_nothing(wish: Selection) -> None:
-    """Which part of the sentence to loosen."""
-    copied = bool(standing(shell.index(), wish).copied.any())
-    st.info(f"No system passes all of this{' but what is flagged as a copy' if copied else ''}.", icon=":material/filter_alt_off:")
-    for words, loose in wish.relaxations(shell.index()):
-        st.html(f'<p class="cb-count">With <a href="{escape(shell.address("choose", loose))}">{escape(words)}</a> there are systems.</p>')
 
 
 def show_answer(wish: Selection, found: Answer) -> None:
@@ -69,7 +60,7 @@ def show_use(found: Answer) -> None:
         f"{index.lines[s.lines[found.pick]]}{kind}, as it was evaluated. In a checkout of clir-bench; --task path/to/folder evaluates it on documents of your own."
     )
     try:
-        use = use_of(index, int(s.entries[found.pick].max()))
+        use = use_of(index, int(index.newest_of(s.entries[found.pick])))
     except ClirBenchError:
         use = None
     if use and use.run:
@@ -83,6 +74,6 @@ wish = settled(shell.index(), asked)
 if wish is None and len(asked.queries) == len(asked.documents) == 1:
     show_nearest(asked)
 elif wish is None or (found := answer(shell.index(), wish)) is None:
-    show_nothing(wish or asked)
+    shell.nothing(wish or asked, "choose")
 else:
     show_answer(wish, found)

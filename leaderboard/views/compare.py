@@ -19,7 +19,7 @@ TABS = ("Pairs of languages", "Highlighted pairs", "Gold ranks", "Queries only o
 shell.head("Compare", "Is one system better than another, and for which languages? They are compared on the queries that all of them answered.")
 found = shell.chosen_standing()
 index, selection = shell.index(), filters.selection()
-names = {line: str(index.lines[line]) for line in found.lines.tolist()}
+names = shell.named(found.lines)
 chosen = st.multiselect(
     "Systems, two to six", list(names), format_func=names.__getitem__, max_selections=versus.MOST, key="systems", bind="query-params",
     placeholder=", ".join([*names.values()][:2]),
@@ -46,16 +46,11 @@ def compare(lines: list[int]) -> None:
         if len(contest.scopes) > 1:
             shell.show_chart(dots_chart(dots, title), dots_table(dots, title, "data set"), "scores-chart", versus.told(dots, title))
     st.header("In detail", anchor=False)
-    boards = {board.key: board for board in contest.boards}
     row = st.columns([2, 3], vertical_alignment="bottom")
-    key = next(iter(boards))
-    if len(boards) > 1:  # the format fails for a data set that is gone, so that the choice falls back to the first
-        key = row[0].segmented_control(
-            "Data set", list(boards), default=key, format_func=lambda which: boards[which].label, required=True, key="board", bind="query-params"
-        )
-    board, other = list(boards).index(key), 1
+    with row[0]:
+        board, other = contest.boards.index(shell.choose_board(contest.boards)), 1
     if len(lines) > 2:
-        other = row[len(boards) > 1].selectbox(
+        other = row[len(contest.boards) > 1].selectbox(
             f"{contest.letter(0)} against", range(1, len(lines)), format_func=contest.names.__getitem__, key="against", bind="query-params"
         )
     if contest.scopes and len(lines) > 2:
@@ -72,7 +67,6 @@ def pairs(contest: versus.Contest, board: int, other: int) -> None:
     shell.show_table(versus.wins_table(contest, 0, other), "pairs-won")
     order = st.segmented_control("Order of languages", maps.ORDERS, default=maps.ORDERS[0], required=True, key="order", bind="query-params")
     table = versus.difference_map(index, contest, board, 0, other, order)
-    st.html(f"<style>{maps.STYLE}</style>")
     st.html(f'<div class="cb-maps"><div>{table.html(small=True)}</div></div>')
     shell.save(table, "difference-map", "Save the map")
 
@@ -109,7 +103,6 @@ def queries(contest: versus.Contest, board: int, other: int) -> None:
     if table is None:
         st.html('<p class="cb-count">No layout of this collection says which query is which.</p>')
         return
-    st.html(f"<style>{maps.STYLE}</style>")
     st.html(f'<div class="cb-texts">{table.html(small=True)}</div>')
     shell.save(table, "queries", "Save the queries", whole=partial(_all_queries, table, contest, board, other, side, texts))
 

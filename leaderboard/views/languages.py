@@ -29,21 +29,10 @@ def choose_language(codes: tuple[str, ...]) -> str | None:
     )
 
 
-def choose_board(boards: list[Board]) -> Board:
-    """One data set."""
-    keys = {board.key: board for board in boards}
-    if len(keys) == 1:
-        return boards[0]
-    key = st.segmented_control(
-        "Data set", list(keys), default=boards[0].key, format_func=lambda k: keys[k].label, required=True, key="board", bind="query-params"
-    )
-    return keys[key]
-
-
 def choose_system(board: Board) -> int:
     """A system of the data set, the best where none is chosen."""
     on = index.entry_of[board.key]
-    names = {line: str(index.lines[line]) for line in found.lines.tolist() if on[line] >= 0}
+    names = shell.named(found.lines[on[found.lines] >= 0])
     return shell.choose_system(names, next(iter(names)))
 
 
@@ -52,7 +41,7 @@ def show_all(found: Standing) -> None:
     shell.show_table(tongues.overview_table(index, found, lambda code: shell.address("languages", asked, language=languages.name(code))), "languages")
     st.header("Scores and the distance between languages", anchor=False)
     shell.say("A correlation over pairs does not say why: languages that are alike also share scripts, words and training data.")
-    board = choose_board(list(found.boards))
+    board = shell.choose_board(found.boards)
     alone = found if len(found.boards) == 1 else standing(index, asked.model_copy(update={"boards": (board.key.removesuffix(".oracle"),)}))
     shell.show_table(distance_table(index, alone), f"distance-{board.key}")
     if (elsewhere := elsewhere_table(index, board)) is not None:
@@ -105,7 +94,7 @@ def show_one(found: Standing, code: str) -> None:
     show_best(code)
     st.subheader("Partners", anchor=False)
     boards = [board for board, mask in zip(found.boards, found.pairs, strict=True) if tongues.partners(board, mask, code)]
-    board = choose_board(boards)
+    board = shell.choose_board(boards)
     line = choose_system(board)
     mask = found.pairs[found.boards.index(board)]
     if (table := tongues.partners_table(index, board, line, mask, code, measure)) is not None:

@@ -6,7 +6,7 @@ import filters
 import shell
 import streamlit as st
 
-from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table
+from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table, usual_columns
 from clir_bench.exhibits.gaps import CHARTED, chart_words, interval_chart, tier_sentences
 from clir_bench.exhibits.published import published_table
 from clir_bench.exhibits.quality_cost import COSTS, chart_alt, cost_chart, cost_table, cost_words, costed, front_table, machines
@@ -24,7 +24,8 @@ def show_ranked(found: Standing) -> None:
         words = st.text_input("Find a system", key="find", **filters.KEPT, type="search", placeholder="part of a name", width=240)
         order = st.selectbox("In the order of", ORDERS, key="sort", **filters.KEPT, width=170)
         with st.popover("Columns"):
-            picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", **filters.KEPT, placeholder="the usual ones")
+            usual = f"the usual {len(usual_columns(found))} of {len(known)}"
+            picked = st.multiselect("Columns", list(known)[4:], format_func=known.__getitem__, key="columns", **filters.KEPT, placeholder=usual)
     rows = order_rows(index, found, order, words or "")
     shown = shell.paged(len(rows.ranked), "page")
     if len(rows.ranked):

@@ -15,7 +15,7 @@ from clir_bench.exhibits.pair_views import SHOWN, best_systems, one_system
 shell.head("Pairs", "One number for each pair of languages: rows are the language of the questions, columns that of the documents. A pair is a direction.")
 found = shell.chosen_standing()
 index, measure = shell.index(), filters.selection().measure
-names = {line: str(index.lines[line]) for line in found.lines.tolist()}
+names = shell.named(found.lines)
 
 row = st.columns([1.3, 2.2, 2.2], vertical_alignment="bottom")
 shown = row[0].selectbox("Cells show", list(SHOWN), format_func=SHOWN.__getitem__, key="show", bind="query-params")
@@ -23,14 +23,9 @@ if shown != "best":
     with row[1]:
         line = shell.choose_system(names, next(iter(names)))
     second = row[2].selectbox("Second system", [None, *names], format_func=lambda which: names.get(which, "none"), key="second", bind="query-params")
-boards = {board.key: board for board in found.boards}
-row = st.columns([2.2, 2.2, 1.3], vertical_alignment="bottom") if len(boards) > 1 else [st, st]
-key = next(iter(boards))
-if len(boards) > 1:
-    key = row[0].segmented_control(
-        "Data set", list(boards), default=key, format_func=lambda which: boards[which].label, required=True, key="board", bind="query-params"
-    )
-board = boards[key]
+row = st.columns([2.2, 2.2, 1.3], vertical_alignment="bottom") if len(found.boards) > 1 else [st.container()] * 2
+with row[0]:
+    board = shell.choose_board(found.boards)
 order = row[1].segmented_control("Order of languages", maps.ORDERS, default=maps.ORDERS[0], required=True, key="order", bind="query-params")
 
 mask = filters.selection().pairs_of(board)
@@ -45,7 +40,6 @@ else:
     if view.lists:
         early = " cb-early" if shown == "value" else ""
         sides.append(f'<div class="cb-lists{early}">{"".join(table.html(small=True) for table in view.lists)}</div>')
-    st.html(f"<style>{maps.STYLE}</style>")
     st.html(f'<div class="cb-maps">{"".join(sides)}</div>')
     with st.container(horizontal=True):
         for i, table in enumerate(view.maps):

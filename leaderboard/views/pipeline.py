@@ -13,6 +13,7 @@ from clir_bench.exhibits.cells import first_measure, printed
 from clir_bench.exhibits.ledger import Scope, climb, ledger_table, line_parents, waterfall
 from clir_bench.exhibits.steps import COMMANDS, KINDS, TRANSLATION_COMMANDS, Pairing, oracle_table, pairings, step_table, summary_table, translation_table
 from clir_bench.exhibits.tables import Table
+from clir_bench.exhibits.words import counted
 from clir_bench.lineage import StepKind, ledger
 from clir_bench.standings.selection import Selection
 
@@ -28,7 +29,7 @@ _OTHERS = tuple(kind for kind in KINDS if not any(kind in kinds for _, kinds in 
 def show_system() -> None:
     """A system's ledger as a waterfall, and as a table."""
     parents = line_parents(index, scope.boards)
-    stepped = {line: str(index.lines[line]) for line in found.lines.tolist() if parents[line]}
+    stepped = shell.named(line for line in found.lines if parents[line])
     if not stepped:
         st.info("No system here differs from another by one step.", icon=":material/info:")
         return
@@ -36,8 +37,7 @@ def show_system() -> None:
     if (steps := climb(index, scope, line)) is None:
         st.info("It has no gold ranks for these pairs, so nothing can be compared.", icon=":material/info:")
         return
-    count = len(steps.rungs) - 1
-    alt = f"{count} step{'s' * (count > 1)} to {stepped[line]}, each a bar from the score before to the score after it, with its 95\u00a0% interval"
+    alt = f"{counted(len(steps.rungs) - 1, 'step')} to {stepped[line]}, each a bar from the score before to the score after it, with its 95\u00a0% interval"
     shell.show_chart(waterfall(index, steps), ledger_table(index, steps), "ledger", alt)
 
 

@@ -46,7 +46,7 @@ def show_entry(entry: submit.Entry) -> None:
     st.header((f"{told}, marked as a copy" if entry.copied else told).replace("_", r"\_"), anchor=False)
     if entry.copied:
         show_refusal("\n".join(found.text for found in entry.copied))
-    st.html(f"<style>{profile.STYLE}</style>{profile.chain_html(s.system.stages)}")
+    st.html(profile.chain_html(s.system.stages))
     place = f"rank {at.rank} of {at.of:,}" if at.rank else f"no rank: {at.why}"
     facts = [
         ("System", f"{s.system.name}/{s.system.variant}"), ("Its place", f"submissions/{entry.path}"),

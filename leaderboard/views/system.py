@@ -9,7 +9,7 @@ import shell
 import streamlit as st
 
 from clir_bench.errors import ClirBenchError
-from clir_bench.exhibits import maps, profile
+from clir_bench.exhibits import profile
 from clir_bench.exhibits.ledger import Scope, chain_of, climb, ledger_table, waterfall
 from clir_bench.exhibits.pair_views import one_system
 from clir_bench.exhibits.use import how_to_use
@@ -30,15 +30,6 @@ def choose_system() -> int:
     return line
 
 
-def choose_board() -> str:
-    """One of the boards it stands on."""
-    keys = list(entries)
-    if len(keys) == 1:
-        return keys[0]
-    titles = {key: index.boards[key].label + (", oracle" if index.boards[key].oracle else "") for key in keys}
-    return st.segmented_control("Data set", keys, default=keys[0], format_func=titles.__getitem__, required=True, key="board", bind="query-params")
-
-
 def show_trust() -> None:
     """How far its numbers can be trusted, and whether it was trained on what they are of."""
     level, *reasons = profile.trust_words(index, entry)
@@ -55,7 +46,7 @@ def show_pairs() -> None:
         shell.say(view.why)
         return
     lists = "".join(table.html(small=True) for table in view.lists)
-    st.html(f'<style>{maps.STYLE}</style><div class="cb-maps"><div>{view.maps[0].html(small=True)}</div><div class="cb-lists">{lists}</div></div>')
+    st.html(f'<div class="cb-maps"><div>{view.maps[0].html(small=True)}</div><div class="cb-lists">{lists}</div></div>')
     shell.save(view.maps[0], f"map-{board.key}")
     more = shell.address(
         "pairs", Selection(boards=(board.key.removesuffix(".oracle"),), track="oracle" if board.oracle else "all"), system=str(index.lines[line])
@@ -120,13 +111,13 @@ def show_citation() -> None:
 index = shell.index()
 line = choose_system()
 entries = profile.entries_of(index, line)
-st.html(f"<style>{profile.STYLE}</style>{profile.chain_html(chain_of(index, next(iter(entries.values()))))}")
+st.html(profile.chain_html(chain_of(index, next(iter(entries.values())))))
 st.html(profile.facts_html(profile.system_facts(index, line), wide=True))
 shell.show_table(profile.scores_table(index, line), "scores")
-key = choose_board()
-board, entry = index.boards[key], entries[key]
+board = shell.choose_board([index.boards[key] for key in entries])
+entry = entries[board.key]
 mask, measure = np.ones(len(board.pairs), bool), profile.primary(board)
-st.header(f"On {board.label}{', oracle track' if board.oracle else ''}", anchor=False)
+st.header(f"On {board.full_label}", anchor=False)
 show_trust()
 try:
     submission = remembered(index, ("submission", entry), lambda: index.submission(entry))
