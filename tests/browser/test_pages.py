@@ -17,7 +17,8 @@ WEBSOCKET, STATIC = 250_000, 1_600_000
 def test_a_first_visit_loads_few_bytes_of_files(browser: Browser, address: str) -> None:
     context = browser.new_context()  # which has nothing yet
     visit = Visit(context.new_page(), address).open("./leaderboard")
-    loaded = sum(request.sizes()["responseBodySize"] for request in visit.finished)
+    kept = [request for request in visit.finished if "-Italic." not in request.url]  # a face that some loads fetch and others do not
+    loaded = sum(request.sizes()["responseBodySize"] for request in kept)
     context.close()
     assert 100_000 < loaded <= STATIC
 
