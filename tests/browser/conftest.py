@@ -69,11 +69,16 @@ def address(board: Path) -> Iterator[str]:
 
 @dataclass
 class Visit:
-    """A page of the browser at the board. ``complaints`` are errors and warnings of the console, requests that failed, and those to other hosts."""
+    """A page of the browser at the board. ``complaints`` are errors and warnings of the console, requests that failed, and those to other hosts.
+
+    ``frames`` are the sizes of what came over the WebSocket, in bytes; ``finished`` the requests that were answered.
+    """
 
     page: Page
     address: str
     complaints: list[str] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    finished: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(PATIENCE)
@@ -82,6 +87,8 @@ class Visit:
         self.page.on("requestfailed", self._note_failure)
         self.page.on("request", self._note_request)
         self.page.on("response", self._note_response)
+        self.page.on("requestfinished", self._note_finished)
+        self.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: self.frames.append(len(frame))))
 
     def open(self, address: str = "./") -> Visit:
         self.page.goto(self.address + address.removeprefix("."))
@@ -127,6 +134,9 @@ class Visit:
     def _note_request(self, request: Request) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.complaints.append(f"another host: {request.url}")
+
+    def _note_finished(self, request: Request) -> None:
+        self.finished.append(request)
 
     def _note_response(self, response: Response) -> None:
         if response.status >= 400:
