@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from clir_bench.exhibits.bias_tables import STATED
 from clir_bench.exhibits.tables import Column, Table
 from clir_bench.standings.index import Index
 
@@ -24,7 +25,9 @@ SECTIONS = (
         ("Score", "Macro mean: over the queries of each pair, then unweighted over pairs, then over data sets. An average needs all of its pairs; without them there is no rank."),
         ("Own-language recall", "R@k had the pool held only documents in the relevant document's language: its rank is 1 + the documents of that language above it."),
         ("Bias loss", "Own-language recall less recall: what the presence of other languages in the pool costs. The rest that is missing is missing meaning."),
-        ("Same-language lift", "The query language's share of the first 10 documents over its share of the pool, where the relevant document is in another language. 1 is indifference."),
+        ("Same-language lift", "The query language's share of the first 10 documents over its share of the pool, where the relevant document is in another language. 1 is indifference. Not known unless every data set and query language has it."),
+        ("Language profile", STATED),
+        ("AWRF", "1 less the Jensen-Shannon divergence of the exposure of languages from their shares of the pool; a place exposes by 1 / log₂(rank + 1), summed over the queries of a language."),
     )),
     Section("Comparisons", (
         ("Topic", "One question in all its languages. Its queries are not independent, so averages are resampled and tested by whole topics."),
@@ -32,6 +35,7 @@ SECTIONS = (
         ("Test", "Two systems on the same queries: McNemar's exact test or sign flips in one pair, flips of whole topics for an average."),
         ("Tier", "The best system without a tier leads one; all that cannot be told from the leader join it (Holm over all pairs of systems shown, 5\u00a0%). No statement of equality."),
         ("Rank", "95\u00a0% interval of the rank in the same resamples."),
+        ("For other languages", "95\u00a0% interval of a difference had other query and document languages been drawn, too: each language left out in turn. Three of each are needed."),
         ("Marks on maps", "Differences that stay significant among all pairs compared (Benjamini and Hochberg, 5\u00a0%)."),
     )),
     Section("Systems", (
@@ -57,7 +61,7 @@ SECTIONS = (
         ("How it is decided", "Computed from clir-bench's table of models and what submissions disclose, by the worst model of a chain; never typed in."),
     )),
     Section("Known limits", (
-        ("Other languages", "Whether a difference holds for languages that are not here is another question, and a wider interval, than any shown."),
+        ("Other languages", "Tests and tiers are for these languages. Compare has a wider interval for others; it takes those that are here for a random choice, and they were not drawn."),
         ("Choosing", "Corrections cover what is shown together, not how often someone looked, nor how many variants were tried before one was sent."),
         ("Seeds", "An interval describes one checkpoint; how much training varies is not in it."),
         ("Gold ranks", "They prove that the numbers follow from the ranks, not that the ranks come from the system: a second run does that."),

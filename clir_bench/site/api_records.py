@@ -16,6 +16,7 @@ from clir_bench import languages, significance
 from clir_bench.collection import Pair
 from clir_bench.compare import as_record, compare
 from clir_bench.errors import SubmissionError
+from clir_bench.exhibits.bias_tables import STATED
 from clir_bench.layout import find_layout
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Board, Index
@@ -153,7 +154,7 @@ def profiles(index: Index, found: Board, line: int, depth: int) -> Record:
     for query, gold, queries, document, count in zip(mine["query"], mine["gold"], mine["queries"], mine["document"], mine["count"], strict=True):
         row = rows.setdefault((str(query), str(gold)), {"query": str(query), "gold": str(gold), "n": int(queries), "retrieved": {}})
         cast(dict[str, int], row["retrieved"])[str(document)] = int(count)
-    return {"pool": found.pool, "profiles": [rows[key] for key in sorted(rows)]}
+    return {"pool": found.pool, "stated": STATED, "profiles": [rows[key] for key in sorted(rows)]}
 
 
 def number(value: object) -> float | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from clir_bench import languages
 from clir_bench.exhibits import profile, tongues
+from clir_bench.exhibits.bias_tables import STATED
 from clir_bench.exhibits.board_table import SEEN_WORDS, board_table, order_rows, system_address, unranked_table, usual_columns
 from clir_bench.exhibits.cells import all_printed, publications, table_facts
 from clir_bench.exhibits.gaps import tier_sentences
@@ -196,7 +197,7 @@ _MEANING = (
      "The best system without a tier leads one; those that a test cannot tell from it join (topics flipped, Holm over all pairs of systems, 5\u00a0%).",
      "A tier is no statement of equality, and the rank interval says how far a place could move."),
     ("Bias", "Own-language recall is what the system would find had the pool held only the language of the document; bias loss is that less what it finds.",
-     "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference."),
+     "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference.", STATED),
     ("Trust", "claimed: as stated. consistent: the numbers are possible. recomputed: each follows from the gold ranks in the submission. reproduced: run again by others.",
      "The check decides it, never the submitter."),
     ("Training data", "clean: nothing of the data set is disclosed as training data. undisclosed: not known, and never counted as clean.",

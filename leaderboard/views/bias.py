@@ -25,10 +25,11 @@ _MEANINGS = """
   pool: 1 is no preference, 2 is twice as often. A system that puts one language first for everybody has a lift near 1, too: see the map.
 - **Own-language recall**: recall had the pool held the document's language only. **Bias loss** is what is lost against it, because documents in other languages
   stood above the relevant one. The rest of what is missed is missed in any pool.
-- **AWRF**: 1 minus the Jensen-Shannon divergence (in bits) of the exposure of languages, discounted by log2(rank + 1), from their shares of the pool, over all
-  questions of a language; counts at depths 1, 10 and 100 say where places lie. 1 is as in the pool.
+- **AWRF**: 1 minus the Jensen-Shannon divergence (in bits) of the exposure of languages from their shares of the pool. A place gives exposure 1 / log2(rank + 1),
+  summed over all questions of a language, so it is no mean over single lists; counts at depths 1, 10 and 100 say where places lie. 1 is as in the pool.
 - **Consistency** (MRC): mean Spearman correlation of the gold ranks of one question asked in two languages. Higher: users of both find the same.
 - **ε²** (PEER, pooled): the share of the variance of gold ranks that the document's language explains, by Kruskal and Wallis, in percent. 0: no language is found better.
+  **By chance**: its mean without any effect, when the ranks of a question are exchanged between its document languages.
 - **Spread**: best minus worst pair. **Variation**: standard deviation of the pairs over their mean, in percent. **Diagonal − rest**: pairs of one language minus the others.
 """
 _AGAINST = {"lift": "same-language lift", "loss": "bias loss"}
@@ -80,6 +81,7 @@ def show_preference(board: Board, lines: list[int]) -> None:
         usual = 10 if 10 in deep else deep[-1]
         depth = st.segmented_control("First places", deep, default=usual, required=True, key="depth", bind="query-params")
     preference = kept("preference", lambda: tables.preference_table(index, found, lines, gold, depth), *lines, gold, depth)
+    shell.say(tables.STATED)
     shell.show_table(preference, "preference")
     rates = kept("rates", lambda: tables.rates(index, board, lines, mask, gold, depth, measure), *lines, gold, depth)
     if rates:
