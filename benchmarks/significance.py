@@ -66,7 +66,7 @@ def coverage(repetitions: int) -> None:
             rng = np.random.default_rng(0)
             values = [hits(rng, layout, np.zeros((1, 1)), common, 0.0)[0] for _ in range(repetitions)]
             found = sig.topic_sums(values, layout.pair, layout.topic)
-            low, high = sig.topic_interval(found.scores, found.centred)
+            low, high = sig.score_intervals(found, sig.resampled_scores(found.scores, found.centred))
             naive = 1.96 * np.array([independent_error(v, layout.pair) for v in values])
             print(f"{layout.name:40} {100 * common:12.0f} % {share(np.abs(found.scores - 0.5) <= naive):>18} {share((low <= 0.5) & (high >= 0.5)):>18}")
 
@@ -86,21 +86,32 @@ def tiers(repetitions: int) -> None:
     print(f"\ntiers at 5 %: layout {layout.name}, {repetitions} repetitions; the topic explains 40 % for all systems alike and 10 % for each by itself")
     print("false alarms: % of repetitions in which any of S equal systems is outside tier 1; the simpler rule tests the leader against the rest only")
     print(f"power: % of the systems outside tier 1 that are worse than one by {100 * difference:.1f} points (found in 80 % between two), or by 1.5 times that")
-    print(f"{'S':>4} {'false alarms':>16} {'simpler rule':>16} {'power':>16} {'power, 1.5 times':>18}")
+    print("ranks: % of repetitions in which the rank intervals of all systems hold their true ranks, systems being equal; the same by resampled ranks")
+    print(f"{'S':>4} {'false alarms':>16} {'simpler rule':>16} {'power':>16} {'power, 1.5 times':>18} {'ranks':>16} {'by resampling':>16}")
     for systems in (2, 10, 30):
         rng, columns = np.random.default_rng(1), []
         for factor in (0.0, 1.0, 1.5):
             shift = np.full((systems, 1), -factor * difference / DENSITY)
             shift[0] = 0
-            outside, simpler = np.zeros(repetitions), np.zeros(repetitions)
+            outside, simpler, held, resampled = (np.zeros(repetitions) for _ in range(4))
             for r in range(repetitions):
                 found = sig.topic_sums(hits(rng, layout, shift, 0.4, 0.1), layout.pair, layout.topic)
                 p = sig.pairwise_p(found.sums, found.unit)
-                tier = sig.tiers(found.scores, p)
+                apart = sig.separable(p)
+                tier = sig.tiers(found.scores, apart)
                 outside[r] = (tier[1:] > tier[0]).mean() if factor else (tier > 1).any()
                 simpler[r] = (sig.holm(np.delete(p[found.scores.argmax()], found.scores.argmax())) <= 0.05).any()
-            columns += [share(outside), share(simpler)] if factor == 0 else [share(outside)]
-        print(f"{systems:4} {columns[0]:>16} {columns[1]:>16} {columns[2]:>16} {columns[3]:>18}")
+                if factor == 0:  # the true rank of each is 1
+                    held[r] = (sig.rank_intervals(found.scores, apart)[0] == 1).all()
+                    drawn = np.sort(ranks_of(sig.resampled_scores(found.scores, found.centred, 400)), axis=0)
+                    resampled[r] = (drawn[10] == 1).all()
+            columns += [share(outside), share(simpler), share(held), share(resampled)] if factor == 0 else [share(outside)]
+        print(f"{systems:4} {columns[0]:>16} {columns[1]:>16} {columns[4]:>16} {columns[5]:>18} {columns[2]:>16} {columns[3]:>16}")
+
+
+def ranks_of(drawn: np.ndarray) -> np.ndarray:
+    """The rank of each system in each resample [resamples, systems]; ties share the better one."""
+    return 1 + (drawn[:, None, :] > drawn[:, :, None] + sig.ZERO).sum(2)
 
 
 def discoveries(repetitions: int) -> None:
@@ -163,7 +174,8 @@ def cost() -> None:
     noise = rng.normal(0, 1, (1000, 7_433)) * small.sums.std() * 0.3
     sums = small.sums[np.arange(1000) % 30] + noise
     scores, centred, unit = sums.sum(1), sums - sums.mean(1, keepdims=True), small.unit
-    upper, resampled, p = np.triu_indices(30, 1), sig.resampled_scores(scores, centred), sig.pairwise_p(sums, unit)
+    upper, p = np.triu_indices(30, 1), sig.pairwise_p(sums, unit)
+    apart = sig.separable(p)
     one_way, other = rng.integers(0, 100, (2, 277))
     times = interleave(
         {
@@ -171,10 +183,11 @@ def cost() -> None:
             "435 pairwise tests, 10,000 topic flips": lambda: sig.sign_flip(small.sums[upper[0]] - small.sums[upper[1]]),
             "435 pairwise tests, closed form": lambda: sig.pairwise_p(small.sums, unit),
             "499,500 pairwise tests, closed form": lambda: sig.pairwise_p(sums, unit),
-            "tiers of 1,000 systems from those": lambda: sig.tiers(scores, p),
+            "tiers of 1,000 systems from those": lambda: sig.tiers(scores, sig.separable(p)),
+            "drawing 2,000 resamples of so many topics, once": lambda: sig._drawn.__wrapped__(7_433, 2000, 0),
             "2,000 topic resamples, 30 systems": lambda: sig.resampled_scores(small.scores, small.centred),
             "2,000 topic resamples, 1,000 systems": lambda: sig.resampled_scores(scores, centred),
-            "rank intervals of 1,000 systems from those": lambda: sig.rank_intervals(resampled),
+            "rank intervals of 1,000 systems from those": lambda: sig.rank_intervals(scores, apart),
             "196 pairs, 10,000 sign flips each": lambda: sig.sign_flip_by_pair(few[0] - few[1], layout.pair, 196),
             "277 exact McNemar tests": lambda: sig.mcnemar(one_way, other),
         }

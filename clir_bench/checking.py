@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
 from clir_bench import resources
 from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.claims import read_claims
 from clir_bench.errors import ClirBenchError, SubmissionError, TaskError
+from clir_bench.evaluate import signature
 from clir_bench.events import LOG, changed, content_problems, read_events, sha256_of
-from clir_bench.records import ExternalStage, RerankStage
+from clir_bench.layout import FOLDER as LAYOUTS
+from clir_bench.records import ExternalStage, ModelReference, RerankStage, moves
 from clir_bench.sources import sample
 from clir_bench.sources.pairs import load_pair_set
 from clir_bench.submission import Submission, disagreements, path_of, read_submission
 from clir_bench.task import disagreements as task_disagreements
 from clir_bench.task import known_task, load_task
+
+_LEAST_BYTES, _MOST_BYTES, _OVERHEAD = 0.1, 64, 1_000_000
+"""Of a parameter: ternary and one-bit weights take 0.125 and more, a training folder holds float32 weights many times. Names and headers come on top."""
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
@@ -44,7 +52,7 @@ def check_files(paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
                 load_pair_set(path)
             elif path.suffix == ".toml":
                 _check_task(path)
-            elif path.suffix == ".json" and path.resolve().parent.parts[-2:] == ("submissions", CLAIMS):
+            elif path.suffix == ".json" and _is_claims(path):
                 read_claims(path)
             elif path.suffix == ".json":
                 _check_submission(path)
@@ -63,17 +71,44 @@ def _is_ours(path: Path) -> bool:
     return not path.name.startswith(".") and (path.suffix in (".toml", ".json") or path.name == LOG or (path.is_symlink() and path.is_dir()))
 
 
+def _home_of(place: Path) -> Path | None:
+    """The folder of submissions that a file is in: the nearest that is called so, or that holds what only such a folder does."""
+    signs = (LOG, f"{CLAIMS}/*.json", f"{LAYOUTS}/*.parquet", "*__*/*/*.json")
+    return next((folder for folder in place.parents if folder.name == "submissions" or any(any(folder.glob(sign)) for sign in signs)), None)
+
+
+def _is_claims(path: Path) -> bool:
+    """By its place in a folder of submissions; elsewhere by what it says first."""
+    place = path.resolve()
+    if home := _home_of(place):
+        return place.parent == home / CLAIMS
+    return re.match(rb'\s*\{\s*"schema"\s*:\s*"clir-bench/claims/', path.read_bytes()) is not None if path.is_file() else False
+
+
 def _refuse_links(path: Path) -> None:
     """Raise SubmissionError for a link: what it names is on one machine only, or lies outside."""
     place = path.absolute()
-    below = [place, *place.parents][: [*place.parts[::-1], "submissions"].index("submissions")]
+    home = _home_of(place)
+    below = [each for each in (place, *place.parents) if home is None or home in each.parents]
     if link := next((p for p in below if p.is_symlink()), None):
         raise SubmissionError(f"{path}: {link.name} is a symbolic link. Put the file itself there.")
 
 
 def _check_log(path: Path) -> None:
-    if problems := [*content_problems(read_events(path), path.parent)]:
+    if problems := [*_cut(path), *content_problems(read_events(path), path.parent)]:
         raise SubmissionError.of(str(path), problems)
+
+
+def _cut(log: Path) -> Iterator[str]:
+    """Whether lines that git has in HEAD are not there any more: of a chain that merely ends early nothing else tells."""
+    try:
+        asked = subprocess.run(["git", "-C", str(log.parent), "show", f"HEAD:./{log.name}"], capture_output=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return
+    if not (there := log.read_bytes()).startswith(asked.stdout):
+        committed, kept = asked.stdout.splitlines(), there.splitlines()
+        same = next((i for i, (a, b) in enumerate(zip(committed, kept, strict=False)) if a != b), min(len(committed), len(kept)))
+        yield f"from line {same + 1} on it is not what git has ({len(committed)} lines): a log is only appended to. git checkout HEAD -- {log}"
 
 
 def _check_task(path: Path) -> None:
@@ -85,11 +120,12 @@ def _check_task(path: Path) -> None:
 def _check_submission(path: Path) -> None:
     submission = read_submission(path)
     problems = submission_problems(submission)
-    canonical = path_of(submission)
-    if "submissions" in path.resolve().parts and not path.resolve().as_posix().endswith(canonical.as_posix()):
-        problems.append(f"its place is submissions/{canonical}. Move it there.")
-    elif "submissions" in path.resolve().parts:
-        problems += _history_problems(submission, path.resolve(), canonical.as_posix())
+    place, canonical = path.resolve(), path_of(submission)
+    home = place.parents[2] if place.as_posix().endswith(f"/{canonical.as_posix()}") else _home_of(place)
+    if home and place != home / canonical:
+        problems.append(f"its place is {home.name}/{canonical}. Move it there.")
+    elif home:
+        problems += _history_problems(submission, place, home / LOG, canonical.as_posix())
     if problems:
         raise SubmissionError.of(str(path), problems)
 
@@ -171,11 +207,29 @@ def _contradictions(submission: Submission) -> Iterator[str]:
     if reranks == (task.track == "retrieval") and not any(isinstance(stage, ExternalStage) for stage in chain):
         there = "has a re-ranker" if reranks else "has no re-ranker"
         yield f"task.track: {task.track}, but the chain {there} (system.stages). Tracks rerank and oracle are of systems that re-rank, retrieval is of others."
+    for number, stage in enumerate(chain):
+        if model := getattr(stage, "model", None):
+            yield from (f"system.stages[{number}].model.{problem}" for problem in _model_problems(model))
+    stated, given = (text.split(" | ") for text in (submission.system.signature, signature(chain)))
+    if stated != given:
+        ours, theirs = next((a, b) for a, b in zip_longest(stated, given, fillvalue="") if a != b)
+        yield f"system.signature: {ours!r} stands where the chain gives {theirs!r} (system.stages). Leave both as evaluate writes them."
 
 
-def _history_problems(submission: Submission, path: Path, canonical: str) -> Iterator[str]:
+def _model_problems(model: ModelReference) -> Iterator[str]:
+    """A revision that names nothing in particular, and sizes that no weights have."""
+    if moves(model.revision):
+        yield f"revision: {model.revision!r} is a branch, where another model may stand tomorrow. Name its commit: evaluate --revision COMMIT."
+    parameters, weights = model.parameters, model.weights_bytes
+    if parameters and weights and not _LEAST_BYTES * parameters <= weights <= _MOST_BYTES * parameters + _OVERHEAD:
+        yield (
+            f"weights_bytes: {weights:,}, but parameters: {parameters:,}, which is {weights / parameters:.3g} bytes each; weights have {_LEAST_BYTES} to"
+            f" {_MOST_BYTES}. Correct the wrong one, or write null for what is not known."
+        )
+
+
+def _history_problems(submission: Submission, path: Path, log: Path, canonical: str) -> Iterator[str]:
     """A submission that was accepted with other content, or corrects what is not there."""
-    log = path.parents[2] / LOG
     try:
         accepted = _accepted(log, log.stat().st_mtime_ns if log.exists() else 0)
     except SubmissionError:

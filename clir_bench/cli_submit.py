@@ -1,4 +1,4 @@
-"""The verbs that submissions go through: submit, audit, review."""
+"""The verbs that submissions go through: submit, audit, record, review."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Verb = Callable[[str, Callable[[argparse.Namespace], int], str, str], argparse.ArgumentParser]
 _REASONS = ("rerun", "bugfix", "new_revision")
+_DECISIONS = ("flagged", "copied", "cleared", "withdrawn")
 
 
 def add_submit(verb: Verb) -> None:
@@ -41,6 +42,18 @@ def add_submit(verb: Verb) -> None:
     p.add_argument("--submissions", default="submissions", help="the folder of submissions (default: %(default)s)")
     p.add_argument("--record", action="store_true", help="for maintainers: append to the event log that it was reproduced")
     p.add_argument("--by", metavar="NAME", help="who ran it again")
+
+    p = verb(
+        "record",
+        _record,
+        "for maintainers: append to the event log what was decided of a submission",
+        'clir-bench record cleared submissions/A/native/sample-v1.json --by NAME --note "the same weights under both names"',
+    )
+    p.add_argument("decision", choices=_DECISIONS, help="flagged: a doubt; copied: flagged as a copy; cleared: of all flags; withdrawn: off the board")
+    p.add_argument("file", help="a submission in its place")
+    p.add_argument("--by", metavar="NAME", required=True, help="who decides it")
+    p.add_argument("--note", required=True, help="why, in a sentence")
+    p.add_argument("--submissions", default="submissions", help="the folder of submissions (default: %(default)s)")
 
     p = verb("review", _review, "judge the submissions of a pull request, as CI does", "clir-bench review base head")
     p.add_argument("base", help="a checkout of the main branch")
@@ -89,8 +102,8 @@ def _copy_words(entry: Entry) -> str:
     of = f"{first}{f' (and of {len(others):,} more)' * bool(others)}"
     return (
         f"copy: all {entry.copied[0].telling:,} ranks that tell systems apart are those of {of}, another model\n"
-        "  If it is that model: name it so in system.name and system.stages, and submit again. If it is not: say in notes why the two agree. The review"
-        " of a pull request tells this, the log keeps it (flagged), and a maintainer decides; so no steps are given."
+        "  If it is that model: name it so in system.name, system.stages and system.signature, and submit again. If it is not: say in notes why the two agree."
+        " The review of a pull request tells this, the log keeps it (copied), the board gives it no rank, and a maintainer decides; so no steps are given."
     )
 
 
@@ -99,20 +112,21 @@ def _audit(o: argparse.Namespace) -> int:
     from clir_bench.compare import read_both
     from clir_bench.events import LOG, append_event, read_events, sha256_of
     from clir_bench.submission import path_of
-    from clir_bench.trust import assess
+    from clir_bench.trust import assess, state_of
 
     _check_recorder(o)
     first, second = read_both(o.file, o.rerun)
     for path, submission in ((o.file, first), (o.rerun, second)):
         if (found := assess(submission)).trust != "recomputed":
             raise SubmissionError.of(f"{path}: an audit compares gold ranks that hold, but it is {found.trust}", found.reasons)
-    result, folder = audit(first, second, o.queries), Path(o.submissions)
+    result, folder, flags = audit(first, second, o.queries), Path(o.submissions), tuple[str, ...]()
     if o.record and not result.failures:
         log, path, sha256 = folder / LOG, path_of(first).as_posix(), sha256_of(Path(o.file).read_bytes())
         if not any(event.event == "accepted" and event.sha256 == sha256 for event in read_events(log)):
             raise SubmissionError(f"{log}: {path} was not accepted yet. clir-bench submit {o.file} --record --by NAME")
         note = f"{result.queries} queries, {100 * result.near:.1f} % of gold ranks within {NEAR}, {second.provenance.cpu}"
-        append_event(log, "reproduced", path, sha256, trust="reproduced", by=o.by, note=note)
+        flags = state_of(sha256, assess(first), read_events(log)).flags
+        append_event(log, "reproduced", path, sha256, trust="recomputed" if flags else "reproduced", by=o.by, note=note)
     if o.json:
         print(json.dumps({**result._asdict(), "reproduced": not result.failures}, indent=1))
         return 2 if result.failures else 0
@@ -122,6 +136,24 @@ def _audit(o: argparse.Namespace) -> int:
     if result.failures:
         raise SubmissionError.of(f"{o.file} is not reproduced", result.failures)
     print(f"reproduced{f', recorded in {folder / LOG}' if o.record else ''}")
+    if flags:
+        print(f"  but flagged, and recomputed only until it is cleared: {'; '.join(flags)}\n  clir-bench record cleared {o.file} --by NAME --note TEXT")
+    return 0
+
+
+def _record(o: argparse.Namespace) -> int:
+    from clir_bench.decisions import decide, on_the_board
+    from clir_bench.events import LOG
+
+    folder = Path(o.submissions)
+    event = decide(o.decision, Path(o.file), folder, o.by, o.note)
+    shown = on_the_board(folder, event.path)
+    if o.json:
+        print(json.dumps({**event.model_dump(mode="json"), "shown": shown}, indent=1, ensure_ascii=False))
+    else:
+        if not o.quiet:
+            print(f"{event.event}: {event.path}, recorded in {folder / LOG}")
+        print(f"on the board: {shown}")
     return 0
 
 

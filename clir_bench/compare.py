@@ -56,7 +56,8 @@ class Overall(NamedTuple):
     """The difference of the macro means, A less B, with topics flipped and resampled whole.
 
     ``more_topics``: how many more would find this difference with 80 % power, ``more_queries`` the evaluated queries those have; 0 where it is found
-    already, None where there is no difference to find. ``other_languages``: the interval had other languages been drawn, too; None with ``why_not`` in words.
+    already, None where there is no difference to find, or only one topic, which has no spread. So has ``detectable``. ``other_languages``: the interval had
+    other languages been drawn, too; None with ``why_not`` in words.
     """
 
     topics: int
@@ -107,10 +108,10 @@ def compare(a: Submission, b: Submission, measure: str = "R@10", layout: Layout 
     n, n_b = np.bincount(pair), np.bincount(pair_b)
     if problems := [f"{p}: A has {i} evaluated queries, B {j}" for p, i, j in zip(common, n, n_b, strict=True) if i != j]:
         raise SubmissionError.of("the fingerprints are equal, but the queries are not", problems)
-    hit_or_miss = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
-    rows = _rows(common, n, pair, x, y, hit_or_miss)
-    signs = np.sign([row.difference for row in rows])
-    found = signs[[row.significant for row in rows]]
+    tests = sig.paired_tests(x, y, pair, len(common), 1 - LEVEL)
+    rows = _rows(common, n, pair, x, y, tests)
+    signs = np.sign(tests.difference)
+    found = signs[tests.significant]
     overall = None
     if layout is not None:
         if problems := fits(layout, zip(common, n.tolist(), strict=True)):
@@ -119,7 +120,7 @@ def compare(a: Submission, b: Submission, measure: str = "R@10", layout: Layout 
         elsewhere, why_not = _other_languages(common, x - y, pair, topic)
         overall = _overall(x, y, pair, topic)._replace(other_languages=elsewhere, why_not=why_not)
     return Comparison(
-        measure, hit_or_miss, rows, len(x), float(np.mean([r.a for r in rows])), float(np.mean([r.b for r in rows])),
+        measure, tests.exact, rows, len(x), float(np.mean([r.a for r in rows])), float(np.mean([r.b for r in rows])),
         int((signs > 0).sum()), int((signs == 0).sum()), int((signs < 0).sum()), int((found > 0).sum()), int((found < 0).sum()), overall,
     )  # fmt: skip
 
@@ -144,18 +145,14 @@ def as_record(result: Comparison) -> dict[str, object]:
     return {**result._asdict(), "rows": rows, "overall": result.overall._asdict() if result.overall else None}
 
 
-def _rows(common: Sequence[Pair], n: sig.Ints, pair: sig.Ints, x: sig.Floats, y: sig.Floats, hit_or_miss: bool) -> tuple[PairDifference, ...]:
-    count, difference = len(common), x - y
-    only_a, only_b = (np.bincount(pair, better, count).astype(int) for better in (x > y, y > x))
-    p = sig.mcnemar(only_a, only_b) if hit_or_miss else sig.sign_flip_by_pair(difference, pair, count, FLIPS)
-    significant = sig.benjamini_hochberg(p, 1 - LEVEL)
-    mean = np.bincount(pair, difference, count) / n
-    detectable = sig.detectable_difference(sig.paired_se(np.bincount(pair, difference**2, count) / n, n), 1 - LEVEL)
+def _rows(common: Sequence[Pair], n: sig.Ints, pair: sig.Ints, x: sig.Floats, y: sig.Floats, tests: sig.PairTests) -> tuple[PairDifference, ...]:
+    count = len(common)
+    detectable = sig.detectable_difference(sig.paired_se(np.bincount(pair, (x - y) ** 2, count) / n, n), 1 - LEVEL)
     (a, low_a, high_a), (b, low_b, high_b) = (_means(pair, value, n) for value in (x, y))
     return tuple(
         PairDifference(
             common[i], int(n[i]), float(a[i]), float(b[i]), Interval(float(low_a[i]), float(high_a[i])), Interval(float(low_b[i]), float(high_b[i])),
-            float(mean[i]), int(only_a[i]), int(only_b[i]), float(p[i]), bool(significant[i]), float(detectable[i]) or None,
+            float(tests.difference[i]), int(tests.only_first[i]), int(tests.only_second[i]), float(tests.p[i]), bool(tests.significant[i]), float(detectable[i]) or None,
         )
         for i in range(count)
     )  # fmt: skip
@@ -172,14 +169,15 @@ def _overall(x: sig.Floats, y: sig.Floats, pair: sig.Ints, topic: sig.Ints) -> O
     topics = by_topic.sums.shape[1]
     difference = by_topic.sums[0] - by_topic.sums[1]
     resampled = sig.resampled_scores(by_topic.scores, by_topic.centred)
-    low, high = sig.percentile_interval(np.column_stack([resampled, resampled[:, 0] - resampled[:, 1]]), LEVEL)
-    of_a, of_b, between = (Interval(float(i), float(j)) for i, j in zip(low, high, strict=True))
+    of_a, of_b = (Interval(float(i), float(j)) for i, j in zip(*sig.score_intervals(by_topic, resampled, LEVEL), strict=True))
+    low, high = sig.difference_interval(resampled[:, 0] - resampled[:, 1], difference.sum(), topics, LEVEL)
     error = sig.topic_se(by_topic.centred[0] - by_topic.centred[1])
     p = float(sig.sign_flip(difference, FLIPS))
     more = 0.0 if p <= 1 - LEVEL else float(sig.more_queries(difference.sum(), error, topics, 1 - LEVEL))
     needed = int(more) if math.isfinite(more) else None
+    detectable = float(sig.detectable_difference(error, 1 - LEVEL))
     return Overall(
-        topics, _possible(of_a), _possible(of_b), between, p, float(sig.detectable_difference(error, 1 - LEVEL)) or None,
+        topics, of_a, of_b, Interval(float(low), float(high)), p, detectable if 0 < detectable < math.inf else None,
         needed, None if needed is None else math.ceil(needed * len(x) / topics),
     )  # fmt: skip
 
@@ -209,10 +207,6 @@ def _other_languages(pairs: Sequence[Pair], difference: sig.Floats, pair: sig.In
     fewest = min(len(set(side)) for side in zip(*pairs, strict=True))
     low, high = sig.language_interval(by_topic.scores, sig.topic_se(by_topic.centred), moved, by_topic.sums.shape[1], fewest, LEVEL)
     return Interval(float(low[0]), float(high[0])), None
-
-
-def _possible(interval: Interval) -> Interval:
-    return Interval(max(0.0, interval.low), min(1.0, interval.high))
 
 
 def _among(common: Sequence[Pair], pairs: Sequence[Pair], pair: sig.Ints) -> tuple[sig.Ints, sig.Ints]:

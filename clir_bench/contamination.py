@@ -3,17 +3,20 @@
 A task's ``contains`` names what it is made of: the originals first, its own data set last (MS MARCO, mMARCO). ``clean``: what the models were trained on is
 disclosed, and nothing of it is in the task. ``source_seen``: only an original was seen, as MS MARCO's train split, of whose dev.small mMARCO is the
 translation, was by E5. ``train_split_seen``: the data set itself, but not the queries that are evaluated. ``test_seen``: those, too. ``undisclosed``: what a
-model was trained on, or what the task is made of, is not known; it never counts as clean. All rest on what people say of their models.
+model was trained on, what a data set that it names holds, or what the task is made of, is not known; it never counts as clean. All rest on what people say
+of their models, and on the table of data sets (training_data).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from clir_bench.models import ENCODERS, RERANKERS
 from clir_bench.records import EncodeStage, ExternalStage, ModelReference, RerankStage, Stage, TrainingSource, TranslateStage
+from clir_bench.training_data import EVALUATED, HOLDS, SAME
 
 State = Literal["clean", "undisclosed", "source_seen", "train_split_seen", "test_seen"]
 ORDER: tuple[State, ...] = ("clean", "undisclosed", "source_seen", "train_split_seen", "test_seen")
@@ -67,26 +70,39 @@ def _by_sources(name: str, sources: Sequence[TrainingSource] | None, contains: S
     state = max((each for each, _ in seen), key=ORDER.index, default=ORDER[0])
     if state == "clean":
         return Contamination(state, f"nothing that {name} was trained on is in the task, by what is disclosed")
-    told = {"source_seen": "{0}", "train_split_seen": "{0} ({1})", "test_seen": "{0} ({1}), which is evaluated"}[state]
-    return Contamination(state, f"{name} was trained on {listed(dict.fromkeys(told.format(s.dataset, s.split) for each, s in seen if each == state))}")
+    told = {"undisclosed": "{0}", "source_seen": "{0}", "train_split_seen": "{0} ({1})", "test_seen": "{0} ({1}), which is evaluated"}[state]
+    of = list(dict.fromkeys(told.format(s.dataset, s.split) for each, s in seen if each == state))
+    unknown = f", which {'is' if len(of) == 1 else 'are'} not known here" if state == "undisclosed" else ""
+    return Contamination(state, f"{name} was trained on {listed(of)}{unknown}")
 
 
 def _overlap(source: TrainingSource, contains: Sequence[str]) -> State:
     """What having been trained on a source means for a task that is made of these."""
     *originals, own = ("".join(_words(name.partition(" (")[0])) for name in contains)
-    names = _named(source.dataset, (own, *originals, *_MADE_OF, *_SAME))
-    if (source.split == "test" and own in names) or any(_EVALUATED.get((name, source.split)) == own for name in names):
+    named = _known(source.dataset) | _begun(source.dataset, (own, *originals))
+    names = named | {held for name in named for held in HOLDS.get(name, ())}
+    if (source.split == "test" and own in names) or any(EVALUATED.get((name, source.split)) == own for name in names):
         return "test_seen"
     if own in names:
         return "train_split_seen"
-    return "source_seen" if any(name in originals or _MADE_OF.get(name) in originals for name in names) else "clean"
+    if any(name in originals for name in names):
+        return "source_seen"
+    return "clean" if named else "undisclosed"
 
 
-def _named(text: str, keys: Iterable[str]) -> set[str]:
-    """The data sets that a text names: those that it begins with, at any of its words. ``microsoft/ms_marco`` and ``English MSMARCO-passages`` name one."""
-    words = _words(text)
+@lru_cache(maxsize=4096)
+def _known(text: str) -> frozenset[str]:
+    """The data sets of the table that a text names: ``microsoft/ms_marco`` and ``English MSMARCO-passages`` name one."""
+    return frozenset(SAME.get(key, key) for key in _begun(text, (*HOLDS, *SAME)))
+
+
+def _begun(text: str, keys: Iterable[str]) -> frozenset[str]:
+    """The keys that a text begins with at any of its words; a key of four letters or fewer must be whole words (STS12 and MLQARetrieval are)."""
+    words = _words(_BEFORE_A_PART.sub("", text.casefold()))
     tails = ["".join(words[at:]) for at in range(len(words))]
-    return {_SAME.get(key, key) for key in keys if any(tail.startswith(key) for tail in tails)}
+    runs = {"".join(words[at:end]) for at in range(len(words)) for end in range(at + 1, min(at + 4, len(words)) + 1)}
+    whole = runs | {_ENDING.sub("", run) for run in runs}
+    return frozenset(key for key in keys if (key in whole if len(key) < 5 else any(tail.startswith(key) for tail in tails)))
 
 
 def _words(text: str) -> list[str]:
@@ -100,19 +116,6 @@ def _union(known: Sequence[TrainingSource] | None, stated: Sequence[TrainingSour
 _TABLE = {
     row.name.casefold(): None if row.trained_on is None else tuple(TrainingSource(dataset=name) for name in row.trained_on) for row in (*ENCODERS, *RERANKERS)
 }
-_EVALUATED = {("msmarco", "dev"): "mmarco", ("mmarco", "dev"): "mmarco"}
-"""Splits that are evaluated though they are not called test: mMARCO's queries and documents are those of MS MARCO's dev.small, English among them."""
-_SAME = {"wikiclir": "largescaleclir", "largescale": "largescaleclir", "multi8": "clirmatrix", "bi139": "clirmatrix", "ccnews": "commoncrawlnews"}
-"""Other names of data sets that tasks are made of."""
-_MADE_OF = {
-    "mmarco": "msmarco",
-    "nanomsmarco": "msmarco",
-    **dict.fromkeys(
-        (
-            "clirmatrix", "africlirmatrix", "largescaleclir", "am2ico", "miracl", "mrtydi", "multilongdoc", "mldr", "naturalquestions", "nq", "hotpotqa", "fever",
-            "squad", "xquad", "mlqa", "triviaqa", "kilt", "wiki40b", "wikimatrix", "simplewiki",
-        ),
-        "wikipedia",
-    ),
-}  # fmt: skip
-"""Data sets that models are trained on, or that clir-bench builds for it, by the original whose texts they hold."""
+_ENDING = re.compile(r"(retrieval|reranking|classification|clustering|hardnegatives)?\d*$")
+_BEFORE_A_PART = re.compile(r"^(beir|mteb)/(?=.)")
+"""Publishers that are called like a mixture: ``mteb/scifact`` is a part of it."""

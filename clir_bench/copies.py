@@ -46,7 +46,7 @@ class Likeness(NamedTuple):
 
     ``correlation`` is that of ranks (Spearman) where both find the document and one not first. ``duplicate``: the same system. ``copy``: another system, all
     ranks equal. ``flagged``: another system, many equal, or all in nearly the same order. ``relative``: as alike, but they have a model in common, as exact
-    and HNSW search, or float32 and bfloat16.
+    and HNSW search, or float32 and bfloat16; ``revised``, of it all ranks are equal though a model is at another revision.
     """
 
     kind: Kind
@@ -55,6 +55,7 @@ class Likeness(NamedTuple):
     telling: int
     correlation: float
     text: str
+    revised: bool = False
 
 
 def find_copies(submission: Submission, others: Sequence[Other], ranks: Ranks) -> list[Likeness]:
@@ -77,9 +78,10 @@ def find_copies(submission: Submission, others: Sequence[Other], ranks: Ranks) -
         said = f"{share:.1%} of the {telling:,} ranks that tell systems apart are those of {other.path} (rank correlation {correlation:.3f})"
         if common := sorted(models.keys() & other.models.keys()):
             said += f", with which it has {', '.join(common)} in common"
-            if share == 1 and (changed := [name for name in common if models[name] != other.models[name]]):
+            changed = [name for name in common if models[name] != other.models[name]] if share == 1 else []
+            if changed:
                 said += f"; but {', '.join(changed)} is at another revision, and not one of them differs"
-            found.append(Likeness("relative", *numbers, said))
+            found.append(Likeness("relative", *numbers, said, bool(changed)))
         else:
             found.append(Likeness("copy" if share == 1 else "flagged", *numbers, f"{said}, another model"))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,9 +20,13 @@ from clir_bench.trust import Trust
 
 LOG = "events.jsonl"
 """The log's name below a folder of submissions."""
-Happening = Literal["accepted", "superseded", "reproduced", "flagged", "withdrawn"]
+Happening = Literal["accepted", "superseded", "reproduced", "flagged", "copied", "cleared", "withdrawn"]
+"""``flagged``: suspiciously like another; ``copied``: flagged as a copy of it; ``cleared``: of all flags before."""
+Decision = Literal["flagged", "copied", "cleared", "withdrawn"]
+"""What a maintainer decides of a submission that is there."""
 _FIRST = "0" * 64
 _LONGEST = 10_000  # bytes of a line
+_MOMENT, _CLOCKS = "%Y-%m-%dT%H:%M:%SZ", timedelta(days=1)
 
 
 class Event(Strict):
@@ -55,6 +59,24 @@ def read_events(log: Path) -> tuple[Event, ...]:
     if problems:
         raise SubmissionError.of(str(log), problems)
     return events
+
+
+def sound_events(folder: Path) -> tuple[tuple[Event, ...], list[str]]:
+    """The events of the log of a folder of submissions, and what is wrong with it.
+
+    Of a log that does not hold, those before its first fault still count: nobody is forgiven by breaking it.
+    """
+    try:
+        content = (folder / LOG).read_bytes()
+    except OSError:
+        return (), []
+    events, problems = parse_events(content)
+    while problems and content:
+        content = content[: content.rstrip(b"\n").rfind(b"\n") + 1]
+        events, left = parse_events(content)
+        if not left:
+            break
+    return events, [f"{LOG}: {problem}" for problem in problems]
 
 
 def parse_events(content: bytes) -> tuple[tuple[Event, ...], list[str]]:
@@ -103,7 +125,12 @@ def append_event(log: Path, event: Happening, path: str, sha256: str, *, trust: 
 
 
 def content_problems(events: tuple[Event, ...], folder: Path) -> Iterator[str]:
-    """Accepted submissions below ``folder`` that are not there any more, or not as they were; a withdrawn one may be gone."""
+    """What the events of a log that is a chain say that cannot be.
+
+    Accepted submissions below ``folder`` that are not there any more, or not as they were; a withdrawn one may be gone. Events out of their order, in the
+    future, or of a content that no file ever had.
+    """
+    yield from _disorder(events)
     withdrawn = {event.path for event in events if event.event == "withdrawn"}
     accepted = {event.path: event.sha256 for event in events if event.event == "accepted" and event.path not in withdrawn}
     for path, sha256 in accepted.items():
@@ -114,6 +141,25 @@ def content_problems(events: tuple[Event, ...], folder: Path) -> Iterator[str]:
             continue
         if found != sha256:
             yield changed(path, sha256, found)
+
+
+def _disorder(events: tuple[Event, ...]) -> Iterator[str]:
+    """Events a day before one above them or later than tomorrow (clocks differ), and of another content than was accepted at their path before them."""
+    newest, latest = "", (datetime.now(UTC) + _CLOCKS).strftime(_MOMENT)
+    accepted: dict[str, str] = {}
+    for number, event in enumerate(events, 1):
+        where = f"line {number}: {event.event} {event.path}"
+        if newest and datetime.strptime(event.date, _MOMENT) + _CLOCKS < datetime.strptime(newest, _MOMENT):
+            yield f"{where} on {event.date}, but a line above is of {newest}: a log is only appended to. Take the log from the main branch."
+        if event.date > latest:
+            yield f"{where} on {event.date}, but that is later than tomorrow. Set the clock of the machine, and take the log from the main branch."
+        newest = max(newest, event.date)
+        if event.event == "accepted":
+            accepted[event.path] = event.sha256
+        elif event.path in accepted and accepted[event.path] != event.sha256:
+            yield f"{where} with {event.sha256[:19]}..., but it was accepted as {accepted[event.path][:19]}...: it is of another file"
+        elif event.event == "reproduced" and event.path not in accepted:
+            yield f"{where}, but nothing above says that it was accepted: lines are missing. Take the log from the main branch."
 
 
 def gone(path: str, folder: Path) -> str:
@@ -139,7 +185,7 @@ def _parse_line(line: bytes) -> tuple[Event | None, list[str]]:
 
 
 def _record(event: Happening, path: str, sha256: str, trust: Trust | None, by: str, note: str | None, previous: str) -> Event:
-    date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    date = datetime.now(UTC).strftime(_MOMENT)
     try:
         return Event(date=date, event=event, path=path, sha256=sha256, trust=trust, by=by, note=note, previous=previous)
     except ValidationError as error:

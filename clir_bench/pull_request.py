@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,16 +13,17 @@ from clir_bench.checking import check_files
 from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.copies import Likeness, Other, find_copies, models_of, ranks_of
 from clir_bench.errors import ClirBenchError
-from clir_bench.events import LOG
+from clir_bench.events import LOG, Event, sound_events
 from clir_bench.exhibits.landing import landing_words
 from clir_bench.layout import FOLDER as LAYOUTS
 from clir_bench.layout import layout_path, read_layout
 from clir_bench.standings.shapes import board_key
-from clir_bench.submit import Entry, prepare
+from clir_bench.submit import Entry, alike, prepare
+from clir_bench.trust import state_of
 
 
 class Review(NamedTuple):
-    """Paths are relative to the folder of submissions. ``entries``: what each new submission that holds would be; ``notes``: what a maintainer must see to."""
+    """Paths are relative to the folder of submissions. ``entries``: what each new submission that holds would be; ``notes``: what a maintainer must decide."""
 
     added: tuple[str, ...]
     problems: tuple[str, ...]
@@ -46,13 +47,18 @@ def review(base: Path, head: Path) -> Review:
                 notes.append(found.removeprefix("note: "))
             elif found:
                 problems.append(found)
-    entries, alike = _compared(entries)
-    return Review(tuple(added), (*problems, *alike), tuple(notes), tuple(entries))
+    entries, twice = _compared(entries)
+    log, _ = sound_events(before)
+    doubts = (f"{entry.path}: {doubt}" for entry in sorted(entries, key=lambda entry: not entry.copied) for doubt in _doubts(entry, log))
+    return Review(tuple(added), (*problems, *twice), (*doubts, *notes), tuple(entries))
 
 
 def as_markdown(found: Review) -> str:
     """The review as a comment. Texts of people stand in blocks of code: they link to nothing and call nobody."""
-    parts = ["## Submissions", f"{_count(len(found.entries), 'new submission')}, {_count(len(found.problems), 'problem')}."]
+    counts = ", ".join(_count(len(each), word) for each, word in ((found.notes, "decision"), (found.entries, "new submission"), (found.problems, "problem")))
+    parts = ["## Submissions", f"{counts}."]
+    if found.notes:
+        parts += ["### For a maintainer", _block(found.notes)]
     for entry in found.entries:
         s, at = entry.submission, entry.landing
         lines = [
@@ -70,8 +76,6 @@ def as_markdown(found: Review) -> str:
         parts.append(_block(lines))
     if found.problems:
         parts += ["### Problems", _block(found.problems)]
-    if found.notes:
-        parts += ["### For a maintainer", _block(found.notes)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -111,8 +115,19 @@ def _compared(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
             others = [_other(e) for e in beside]
             found = find_copies(s, others, np.stack([ranks_of(e.submission, s) for e in beside]))
         problems += [f"{entry.path}: {like.text}" for like in found if like.kind == "duplicate"]
-        compared.append(entry._replace(likenesses=(*entry.likenesses, *(like for like in found if like.kind != "duplicate"))))
+        compared.append(alike(entry, [like for like in found if like.kind != "duplicate"]))
     return compared, problems
+
+
+def _doubts(entry: Entry, log: Iterable[Event]) -> Iterator[str]:
+    """What is no problem of form, and still for a maintainer to decide."""
+    for like in entry.likenesses:
+        if like.kind != "relative" or like.revised:
+            yield f"{like.kind}: {like.text}"
+    if entry.submission.correction and (flags := state_of(entry.submission.correction.replaces, entry.assessment, log).flags):
+        yield f"it corrects {entry.replaces}, which is flagged, and would stand in its place without a flag: {'; '.join(flags)}"
+    if entry.assessment.trust == "claimed":
+        yield f"claimed: {'; '.join(entry.assessment.reasons)}"
 
 
 def _board(entry: Entry) -> str:

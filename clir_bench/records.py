@@ -17,6 +17,7 @@ _HIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud8
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
+_BRANCHES = re.compile(r"main|master|trunk|develop|default|latest|head|(refs|heads|origin)/.*", re.IGNORECASE)
 _LETTERS = "of A to Z, a to z, 0 to 9, '.', '_' and '-', beginning with a letter or digit"
 
 
@@ -75,6 +76,11 @@ Name = Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._
 Hash = Annotated[str, form(r"^sha256:[0-9a-f]{64}$", "sha256: and 64 digits or letters a to f")]
 MOST_MEASURES = 50
 """A pair has no more: each is computed again wherever the file is read."""
+
+
+def moves(revision: str) -> bool:
+    """Whether a revision is the name of a branch: what stands there today is not what was evaluated."""
+    return _BRANCHES.fullmatch(revision.strip()) is not None
 
 
 class TrainingSource(Strict):

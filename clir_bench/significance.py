@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,22 +21,28 @@ Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 Interval = tuple[Floats, Floats]
 
-_BLOCK = 2_000_000  # numbers of a block of sign flips: about 50 MB, whatever the number of topics
-_DRAWN = 8_000_000  # of a block of resamples: 32 MB; much smaller ones, and the product takes several times as long
-_TIE = 1e-6  # resampled scores nearer than this share a rank: a third of what one query weighs in the largest selection there is
+ZERO = 1e-9
+"""Scores nearer than this are equal: they were summed in another order. A hundredth of what one query weighs in the largest selection there is."""
+_NOISE = 1e-14  # of topic sums; the least difference of two ranks weighs 1e-10 in the largest selection
+_EXACT = 13  # units from which all patterns of signs are fewer than the flips
+_WIDE = 128  # units whose signs are drawn at once
+_ROWS = 400  # of differences that are flipped at once: with the usual flips, some 50 MB
+_DRAWN = 8_000_000  # numbers of a block of resamples: 32 MB; much smaller ones, and the product takes several times as long
 
 
 class TopicSums(NamedTuple):
     """The scores of systems on a selection, split by topic.
 
     ``scores`` [systems]; ``sums`` [systems, topics], whose rows add up to the scores; ``centred`` alike, of the values less the mean of their pair, so that
-    rows add up to 0 and topics may be drawn again without strata; ``unit``: what one query weighs on average.
+    rows add up to 0 and topics may be drawn again without strata; ``unit``: what one query weighs on average. ``squares`` [systems]: of a single pair, the
+    sum of the squares of its n = 1 / unit values, whose queries are independent; else None.
     """
 
     scores: Floats
     sums: Floats
     centred: Floats
     unit: float
+    squares: Floats | None = None
 
 
 def topic_sums(rows: Iterable[Floats], pair: Ints, topic: Ints) -> TopicSums:
@@ -47,18 +54,22 @@ def topic_sums(rows: Iterable[Floats], pair: Ints, topic: Ints) -> TopicSums:
     topics, t = np.unique(topic, return_inverse=True)
     n = np.bincount(p)
     weight = 1 / (len(pairs) * n[p])
-    sums, means = [], []
+    sums, means, squares = [], [], []
     for row in rows:
         sums.append(np.bincount(t, weight * row, len(topics)))
         means.append(np.bincount(p, row) / n)
+        squares.append(row @ row)
     share = np.bincount(p * len(topics) + t, weight, len(pairs) * len(topics)).reshape(len(pairs), len(topics))
     total = np.array(sums, np.float64).reshape(-1, len(topics))
-    return TopicSums(total.sum(1), total, total - np.array(means).reshape(-1, len(pairs)) @ share, 1 / max(1, len(pair)))
+    centred = total - np.array(means).reshape(-1, len(pairs)) @ share
+    return TopicSums(total.sum(1), total, centred, 1 / max(1, len(pair)), np.array(squares) if len(pairs) == 1 else None)
 
 
 def join(parts: Sequence[TopicSums]) -> TopicSums:
     """Several data sets as one selection, each with an equal weight: the same systems in the same order, topics side by side."""
     k = len(parts)
+    if k == 1:
+        return parts[0]
     return TopicSums(
         np.mean([part.scores for part in parts], axis=0),
         np.concatenate([part.sums for part in parts], axis=1) / k,
@@ -88,10 +99,30 @@ def mean_interval(n: npt.ArrayLike, total: npt.ArrayLike, squares: npt.ArrayLike
     return np.where(binary, low, np.clip(mean - half, 0, 1)), np.where(binary, high, np.clip(mean + half, 0, 1))
 
 
-def topic_interval(scores: Floats, centred: Floats, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Interval of each system's score [systems], topics resampled; within [0, 1]."""
-    low, high = percentile_interval(resampled_scores(scores, centred, resamples, seed), level)
-    return np.clip(low, 0, 1), np.clip(high, 0, 1)
+def score_intervals(found: TopicSums, resampled: Floats, level: float = 0.95) -> Interval:
+    """Interval of each score [systems], from ``resampled_scores``; of a single pair from its own queries (``mean_interval``).
+
+    Where all topics score alike resampling has nothing to vary: Wilson's interval of so many topics stands for it.
+    """
+    if found.squares is not None:
+        n = round(1 / found.unit)
+        return mean_interval(n, found.scores * n, found.squares, level)
+    low, high = (np.clip(bound, 0, 1) for bound in percentile_interval(resampled, level))
+    flat, topics = high - low < ZERO, found.sums.shape[1]
+    alike = wilson(found.scores * topics, topics, level)
+    return np.where(flat, alike[0], low), np.where(flat, alike[1], high)
+
+
+def difference_interval(resampled: Floats, difference: npt.ArrayLike, topics: int, level: float = 0.95) -> Interval:
+    """Interval of differences [...] from their resamples [resamples, ...].
+
+    Where all topics differ alike resampling has nothing to vary: then at most a share u of topics is another (Wilson's bound for 0 of so many), and in
+    those the difference may be anything from -1 to 1.
+    """
+    low, high = percentile_interval(resampled, level)
+    d, u = np.asarray(difference, float), wilson(0, topics, level)[1]
+    flat = high - low < ZERO
+    return np.where(flat, d - u * (1 + d), low), np.where(flat, d + u * (1 - d), high)
 
 
 def topic_se(centred: Floats) -> Floats:
@@ -104,32 +135,27 @@ def topic_se(centred: Floats) -> Floats:
 
 def resampled_scores(scores: Floats, centred: Floats, resamples: int = 2000, seed: int = 0) -> Floats:
     """[resamples, systems]: the scores had other topics been drawn; each row draws the same topics for every system, so differences are paired."""
-    topics, rng = centred.shape[1], np.random.default_rng(seed)
+    topics = centred.shape[1]
     small = np.ascontiguousarray(centred.T, np.float32)
     found = np.empty((resamples, len(scores)))
-    counts = np.empty((min(resamples, max(1, _DRAWN // topics)), topics), np.float32)
-    for start in range(0, resamples, len(counts)):
-        block = counts[: resamples - start]
-        for row in block:
-            row[:] = np.bincount(rng.integers(0, topics, topics), minlength=topics)
-        found[start : start + len(block)] = scores + block @ small
+    drawn, step = _drawn(topics, resamples, seed), max(1, _DRAWN // topics)
+    for start in range(0, resamples, step):
+        found[start : start + step] = scores + drawn[start : start + step].astype(np.float32) @ small
     return found
+
+
+@lru_cache(maxsize=4)
+def _drawn(topics: int, resamples: int, seed: int) -> npt.NDArray[np.uint8]:
+    """How often each resample draws each topic [resamples, topics]; the same for every selection of so many topics, and dear to make."""
+    rng, counts = np.random.default_rng(seed), np.empty((resamples, topics), np.uint8)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(0, topics, topics), minlength=topics)
+    return counts
 
 
 def percentile_interval(resampled: Floats, level: float = 0.95) -> Interval:
     """The middle ``level`` of each column of [resamples, ...]."""
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
-def rank_intervals(resampled: Floats, level: float = 0.95) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The best and the worst rank of each system among the middle ``level`` of [resamples, systems]; 1 is best, ties share the better rank."""
-    systems = resampled.shape[1]
-    ranks = np.empty(resampled.shape, np.int64)
-    for i, row in enumerate(resampled):
-        ranks[i] = 1 + systems - np.searchsorted(np.sort(row), row + _TIE, side="right")
-    tail = (1 - level) / 2
-    low, high = np.quantile(ranks, [tail, 1 - tail], axis=0, method="inverted_cdf").astype(np.int64)
     return low, high
 
 
@@ -142,22 +168,40 @@ def mcnemar(only_a: npt.ArrayLike, only_b: npt.ArrayLike) -> Floats:
 def sign_flip(differences: Floats, flips: int = 10_000, seed: int = 0) -> Floats:
     """Two-sided randomisation test of paired differences [..., queries or topics]: p = (1 + flips at least as large) / (1 + flips) (Phipps and Smyth 2010).
 
-    Under the null the two systems could be exchanged in every query, or, for topic sums, in all queries of a topic at once. Zeros count for nothing, so
-    rows may be filled up with them; all rows share the signs.
+    Under the null the two systems could be exchanged in every query, or, for topic sums, in all queries of a topic at once. A row with at most 13
+    differences other than 0 is tested exactly, by all patterns of signs. The others share the signs, and none depends on which others there are.
     """
     rows = np.asarray(differences, float)
     flat = rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
-    flat = flat[:, (flat != 0).any(0)]
-    width, rng = flat.shape[1], np.random.default_rng(seed)
-    observed, scale = np.abs(flat.sum(1)), np.abs(flat).sum(1)
-    reached = np.zeros(len(flat), np.int64)
-    step = max(8, _BLOCK // max(width, 1) // 8 * 8)
-    for start in range(0, flips, step):
-        size = min(step, flips - start)
-        bits = np.unpackbits(rng.integers(0, 256, (size, -(-width // 8)), np.uint8), axis=1, count=width)
-        sums = 2 * (bits.astype(np.float64) @ flat.T) - flat.sum(1)
-        reached += (np.abs(sums) >= observed - 1e-12 * scale).sum(0)
-    return np.asarray((1 + reached) / (1 + flips)).reshape(rows.shape[:-1])
+    flat = np.where(np.abs(flat) > _NOISE, flat, 0)
+    few = (flat != 0).sum(1) <= _EXACT
+    p = np.empty(len(flat))
+    p[few] = _exact_flips(np.take_along_axis(flat[few], np.argsort(flat[few] == 0, axis=1, kind="stable"), 1)[:, :_EXACT])
+    many = np.flatnonzero(~few)
+    for start in range(0, len(many), _ROWS):
+        p[many[start : start + _ROWS]] = _drawn_flips(flat[many[start : start + _ROWS]], flips, seed)
+    return p.reshape(rows.shape[:-1])
+
+
+def _exact_flips(rows: Floats) -> Floats:
+    """Over all 2^units patterns of signs of rows [rows, units]."""
+    units = rows.shape[1]
+    signs = 1.0 - 2 * (np.arange(2**units)[:, None] >> np.arange(units) & 1)
+    return np.asarray(_as_large(signs @ rows.T, rows).mean(0))
+
+
+def _drawn_flips(rows: Floats, flips: int, seed: int) -> Floats:
+    rng, sums = np.random.default_rng(seed), np.zeros((flips, len(rows)))
+    for start in range(0, rows.shape[1], _WIDE):
+        part = rows[:, start : start + _WIDE]
+        bits = np.unpackbits(rng.integers(0, 256, (flips, _WIDE // 8), np.uint8), axis=1, count=part.shape[1])
+        sums += 2 * (bits.astype(np.float64) @ part.T) - part.sum(1)
+    return np.asarray((1 + _as_large(sums, rows).sum(0)) / (1 + flips))
+
+
+def _as_large(sums: Floats, rows: Floats) -> Bools:
+    """Which sums of flipped rows [flips, rows] are at least as far from 0 as those of the rows as they are."""
+    return np.asarray(np.abs(sums) >= np.abs(rows.sum(1)) - 1e-12 * np.abs(rows).sum(1))
 
 
 def sign_flip_by_pair(differences: Floats, pair: Ints, pairs: int, flips: int = 10_000, seed: int = 0) -> Floats:
@@ -168,6 +212,38 @@ def sign_flip_by_pair(differences: Floats, pair: Ints, pairs: int, flips: int = 
     rows = np.zeros((pairs, n.max(initial=0)))
     rows[of, np.arange(len(of)) - (np.cumsum(n) - n)[of]] = differences[kept][order]
     return sign_flip(rows, flips, seed)
+
+
+class PairTests(NamedTuple):
+    """The first of two systems against the second in each pair of languages, [pairs].
+
+    ``difference``: of their means, NaN in a pair without queries, as ``p``. ``only_first``: queries that the first alone solves, or solves better.
+    ``significant``: after Benjamini and Hochberg over all pairs with queries. ``exact``: all values are 0 or 1, and p is McNemar's, else that of sign flips.
+    """
+
+    difference: Floats
+    only_first: Ints
+    only_second: Ints
+    p: Floats
+    significant: Bools
+    exact: bool
+
+    @property
+    def test(self) -> str:
+        """The test's name."""
+        return "exact McNemar test" if self.exact else "sign-flip test"
+
+
+def paired_tests(x: Floats, y: Floats, pair: Ints, pairs: int, level: float = 0.05) -> PairTests:
+    """The first system against the second: their values [evaluated] and the number of each one's pair."""
+    n = np.bincount(pair, minlength=pairs)
+    only_first, only_second = (np.bincount(pair, better, pairs).astype(np.int64) for better in (x > y + _NOISE, y > x + _NOISE))
+    exact = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
+    p = np.where(n > 0, mcnemar(only_first, only_second) if exact else sign_flip_by_pair(x - y, pair, pairs), np.nan)
+    difference = np.divide(np.bincount(pair, x - y, pairs), n, out=np.full(pairs, np.nan), where=n > 0)
+    significant = np.zeros(pairs, bool)
+    significant[n > 0] = benjamini_hochberg(p[n > 0], level)
+    return PairTests(np.where(np.abs(difference) <= ZERO, 0, difference), only_first, only_second, p, significant, exact)
 
 
 def pairwise_z(sums: Floats, unit: float) -> Floats:
@@ -215,20 +291,30 @@ def separable(p: Floats, level: float = 0.05) -> Bools:
     return found | found.T
 
 
-def tiers(scores: Floats, p: Floats, level: float = 0.05) -> npt.NDArray[np.int64]:
+def tiers(scores: Floats, apart: Bools) -> npt.NDArray[np.int64]:
     """The tier of each system [systems], 1 first. The best system without a tier leads one; all without a tier that are not ``separable`` from it join.
 
-    The leader is a fixed anchor, so ties do not chain, and it is the best of its tier. A system can stand in an earlier tier than one of a better score:
-    its difference to the leader is larger, but less certain.
+    The leader is a fixed anchor, so ties do not chain, and it is the best of its tier; of several with the best score, who is not apart from one joins. A
+    system can stand in an earlier tier than one of a better score: its difference to the leader is larger, but less certain.
     """
-    apart, tier = separable(p, level), np.zeros(len(scores), np.int64)
-    for leader in np.argsort(-scores, kind="stable"):
-        if tier[leader] == 0:
-            tier[(tier == 0) & ~apart[leader]] = tier.max() + 1
+    tier = np.zeros(len(scores), np.int64)
+    while (left := tier == 0).any():
+        leads = left & (scores >= scores[left].max() - ZERO)
+        tier[left & (~apart[leads]).any(0)] = tier.max() + 1
     return tier
 
 
-def difference_interval(a: npt.ArrayLike, b: npt.ArrayLike, of_a: Interval, of_b: Interval, correlation: npt.ArrayLike = 0.0) -> Interval:
+def rank_intervals(scores: Floats, apart: Bools) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The best and the worst rank [systems] that each system may have: 1 and those surely better, all but those surely worse.
+
+    With ``apart`` from ``separable``, all of them hold the true ranks at once with its level (Mogstad, Romano, Shaikh and Wilhelm 2024). Ranks of resamples
+    do not: where systems are near each other, each of them ranks by its luck.
+    """
+    better = apart & (scores[:, None] < scores)
+    return 1 + better.sum(1), len(scores) - (apart & ~better).sum(1)
+
+
+def newcombe(a: npt.ArrayLike, b: npt.ArrayLike, of_a: Interval, of_b: Interval, correlation: npt.ArrayLike = 0.0) -> Interval:
     """Interval of a - b from the intervals of two means, independent or with this correlation of their values (Newcombe 1998; Zou and Donner 2008)."""
     x, y, rho = (np.asarray(value, float) for value in (a, b, correlation))
     (low_a, high_a), (low_b, high_b) = of_a, of_b
@@ -292,12 +378,20 @@ def detectable_difference(se: npt.ArrayLike, level: float = 0.05, power: float =
 def more_queries(difference: npt.ArrayLike, se: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.05, power: float = 0.8, comparisons: int = 1) -> Floats:
     """How many more queries (or topics, if ``n`` counts those) would find a difference of this size with this power; inf where there is none.
 
-    To be asked of two systems that a test does not separate; 0 where n is enough already.
+    To be asked of two systems that a test does not separate, so at least 1, and as many as any p at this level needs: of t units, p is never below
+    2^(1 - t). NaN where a single unit has no standard error.
     """
     d, m = np.abs(np.asarray(difference, float)), np.asarray(n, float)
     least = detectable_difference(se, level, power, comparisons)
-    ratio = np.divide(least, d, out=np.full(np.broadcast(d, least).shape, np.inf), where=d > 0)
-    return np.asarray(np.ceil(np.maximum(m * (ratio**2 - 1), 0)))
+    ratio = np.divide(least, d, out=np.full(np.broadcast(d, least).shape, np.inf), where=d > ZERO)
+    ratio = np.where(np.isinf(least) & (d > ZERO), np.nan, ratio)
+    return np.asarray(np.ceil(np.maximum(m * (ratio**2 - 1), np.maximum(1, 1 - np.log2(level / comparisons) - m))))
+
+
+def sign(difference: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """1, 0 or -1, where ``ZERO`` is nothing."""
+    d = np.asarray(difference, float)
+    return np.asarray((d > ZERO).astype(np.int64) - (d < -ZERO))
 
 
 def _two_sided(level: float) -> float:

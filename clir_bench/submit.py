@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,8 +102,15 @@ def enter(submission: Submission, given: bytes, folder: Path, index: Index | Non
         raise SubmissionError.of(where, twice)
     task = known_task(submission.task.name)
     contamination = states(submission.system.stages, task.contains if task else ())
-    kept = tuple(found for found in likenesses if found.kind != "duplicate")
-    return Entry(path.as_posix(), submission, content, assess(submission), contamination, kept, land(submission, index), replaces)
+    entry = Entry(path.as_posix(), submission, content, assess(submission), contamination, (), land(submission, index), replaces)
+    return alike(entry, [found for found in likenesses if found.kind != "duplicate"])
+
+
+def alike(entry: Entry, likenesses: Sequence[Likeness]) -> Entry:
+    """The entry with these likenesses, gravest first, beside its own. A copy has no place among the ranked."""
+    both = sorted((*entry.likenesses, *likenesses), key=lambda found: (found.kind != "copy", -max(found.share, found.correlation)))
+    entry = entry._replace(likenesses=tuple(both))
+    return entry._replace(landing=entry.landing._replace(rank=None, tie=None, why="it is a copy")) if entry.copied else entry
 
 
 def correct(replaced: Path, folder: Path, file: Path, reason: str, note: str | None) -> Correction:
@@ -140,7 +147,7 @@ def record(entry: Entry, folder: Path, by: str) -> list[Event]:
         note = f"{submission.correction.reason}: {entry.path}"
         events.append(append_event(log, "superseded", entry.replaces, submission.correction.replaces, trust=None, by=by, note=note))
     events += [
-        append_event(log, "flagged", entry.path, entry.sha256, trust=entry.assessment.trust, by=by, note=found.text)
+        append_event(log, "copied" if found.kind == "copy" else "flagged", entry.path, entry.sha256, trust=entry.assessment.trust, by=by, note=found.text)
         for found in entry.likenesses
         if found.kind != "relative"
     ]

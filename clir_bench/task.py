@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -136,6 +137,7 @@ def parse_pair(text: str, query_languages: tuple[str, ...], document_languages: 
     return found[0]
 
 
+@lru_cache(maxsize=64)
 def parse_task(text: str, where: str) -> Task:
     """A task from TOML. Raises TaskError with every problem; ``where`` names the file in it."""
     try:

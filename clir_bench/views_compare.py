@@ -50,7 +50,12 @@ def _verdict(overall: Overall) -> str:
     if overall.p <= 1 - LEVEL:
         return f"The two differ overall: {test}."
     if overall.more_queries is None:
-        return f"The two do not differ overall: {test}; the difference is 0, and no number of queries would find one."
+        why = (
+            "one topic has no spread, so it cannot be said how many would settle it"
+            if overall.topics == 1
+            else "no number of queries would find a difference of 0"
+        )
+        return f"The two cannot be told apart overall: {test}; {why}."
     topics, queries = (f"{float(f'{count:.2g}'):,.0f}" for count in (overall.more_topics or 0, overall.more_queries))
     more = f"about {queries} more evaluated queries ({topics} topics) would find a difference of this size four times in five"
     return f"The two cannot be told apart overall: {test}; {more}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -10,13 +11,40 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from streamlit import config
 from streamlit.components.v2.component_manager import BidiComponentManager
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.testing.v1 import AppTest, app_test, local_script_runner
+from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 from streamlit.util import calc_hash
 
 LEADERBOARD = Path(__file__).parent.parent / "leaderboard"
 PAGES = tuple(sorted(path.stem for path in (LEADERBOARD / "views").glob("*.py")))
 PATIENCE = 30  # seconds
+
+
+def _run_as_served() -> None:
+    """AppTest with the settings of the leaderboard; a script is compiled once a process, as a server does, and waited for without looking every millisecond."""
+    settings = tomllib.loads((LEADERBOARD / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    for section in ("browser", "runner"):
+        for name, value in settings[section].items():
+            config.set_option(f"{section}.{name}", value)
+
+    def wait(runner: LocalScriptRunner, timeout: float) -> None:
+        thread = runner._script_thread
+        assert thread is not None
+        thread.join(timeout)
+        if thread.is_alive():
+            runner.request_stop()
+            raise TimeoutError(f"the script ran for more than {timeout} s")
+
+    scripts = ScriptCache()
+    for module in (app_test, local_script_runner):
+        module.ScriptCache = lambda: scripts  # type: ignore[attr-defined]
+    local_script_runner.require_widgets_deltas = wait  # type: ignore[assignment]
+
+
+_run_as_served()
 
 
 class Shown(NamedTuple):

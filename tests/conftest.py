@@ -164,15 +164,19 @@ def write_folder(folder: Path, collection: Collection) -> Path:
 @pytest.fixture(scope="session")
 def tiny(sample: tuple[Task, Collection], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 10 topics of the sample in 4 languages: 40 documents, 80 queries, 16 pairs."""
-    _, c = sample
+    return write_folder(tmp_path_factory.mktemp("data") / "tiny", ten_topics(sample[1]))
+
+
+def ten_topics(c: Collection, letters: int | None = None) -> Collection:
+    """Of the sample; ``letters`` cuts the documents, for tests that encode them with a real model."""
     topics = ["nile", "amazon", "curie", "mendeleev", "coffee", "tea", "rice", "wheat", "piano", "violin"]
 
     def kept(key: str) -> bool:
         return key.split(":", maxsplit=1)[0] in ("de", "en", "fr", "zh") and key.split(":")[1] in topics
 
-    documents = [Document(*row) for row in zip(c.pool.ids, c.pool.languages, c.pool.texts, strict=True) if kept(row[0])]
+    documents = [Document(k, lang, t[:letters]) for k, lang, t in zip(c.pool.ids, c.pool.languages, c.pool.texts, strict=True) if kept(k)]
     queries = [Query(k, lang, t, k[3:]) for k, lang, t in zip(c.queries.ids, c.queries.languages, c.queries.texts, strict=True) if kept(k)]
     j = c.judgements
     pairs = [(c.queries.ids[q], c.pool.ids[d]) for q, d in zip(j.query, j.document, strict=True)]
     judgements = [Judgement(q, d, 1) for q, d in pairs if kept(q) and kept(d)]
-    return write_folder(tmp_path_factory.mktemp("data") / "tiny", build_collection(documents, queries, judgements))
+    return build_collection(documents, queries, judgements)

@@ -344,7 +344,7 @@ def _clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = Non
                     gold = number[d] + (article if (i + MULTI8.index(q)) % 3 else first + (i * 3 + 1) % lines)
                     others = [number[d] + first + (i * 5 + k) % 97 for k in range(1, 9)]
                     results = [[str(gold), 6 if i % 2 == 0 else 5]] + [[str(o), max(1, 5 - k // 2)] for k, o in enumerate(others) if o != gold]
-                    results += [[str(number[d] + first + 500 + k), 0] for k in range(20)]
+                    results += [[str(number[d] + first + 100 + k), 0] for k in range(4)]
                     if split == "train" and i % 12 == 5:
                         results[0][0] = str(number[d] + 3)  # an evaluated document
                     named = i if split == "train" and i % 12 == 3 else article  # a title that is evaluated, too
@@ -359,7 +359,7 @@ def _clirmatrix_site(lines: int = 40, train: int = 60, shuffle: int | None = Non
     for d in MULTI8:
         documents = []
         for first in offset.values():
-            for a in range(600):
+            for a in range(110):
                 if a % 10 == 9 and a < 100:
                     continue
                 text = "x" if a % 11 == 10 else f"{d} article {first + (a if a != 4 else 3)} {words(f'{d}{first + (a if a != 4 else 3)}', 25)}"

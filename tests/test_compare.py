@@ -154,7 +154,7 @@ def test_equal_systems_say_so(a: Submission, layout: Layout, capsys: pytest.Capt
     assert (same.wins, same.ties, same.losses, same.significant_wins) == (0, 64, 0, 0)
     assert same.overall is not None
     assert (same.overall.p, same.overall.more_queries, same.overall.detectable) == (1, None, None)
-    assert "no number of queries would find one" in printed(same, capsys)
+    assert "no number of queries would find a difference of 0" in printed(same, capsys)
 
 
 def test_two_of_near_equal_quality_are_told_how_many_queries_are_missing(

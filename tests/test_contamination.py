@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from clir_bench.cli import main
-from clir_bench.contamination import _MADE_OF, ORDER, Contamination, _words, model_state, states, worst_of
+from clir_bench.contamination import ORDER, Contamination, _known, _words, model_state, states, worst_of
 from clir_bench.licences import CLASSES, chain_facts, licence_class, spdx, weights_gb
 from clir_bench.models import ENCODERS, RERANKERS
 from clir_bench.records import (
@@ -23,6 +23,7 @@ from clir_bench.records import (
     TrainingSource,
     TranslateStage,
 )
+from clir_bench.training_data import HOLDS, SAME
 
 DEFINITIONS = sorted((Path(__file__).parents[1] / "tasks").rglob("*.toml"))
 MMARCO, CLIRMATRIX, LARGE_SCALE = ("MS MARCO", "mMARCO"), ("Wikipedia (dumps of 2020)", "CLIRMatrix"), ("Wikipedia (dumps of 2017)", "Large-Scale CLIR")
@@ -94,7 +95,9 @@ def test_the_state_follows_from_data_set_and_split(source: str, split: str, cont
     assert source in found.reason or state == "clean"
 
 
-@pytest.mark.parametrize("spelled", ["msmarco", "MS-MARCO", "microsoft/ms_marco", "mteb/msmarco-v2", "English MSMARCO passages", "nanoMSMARCO"])
+@pytest.mark.parametrize(
+    "spelled", ["msmarco", "MS-MARCO", "microsoft/ms_marco", "mteb/msmarco-v2", "English MSMARCO passages", "nanoMSMARCO", "MSMARCO-PL", "NanoMSMARCORetrieval"]
+)
 def test_a_data_set_is_known_in_every_spelling(spelled: str) -> None:
     assert model_state(model("some/model", (spelled, "train")), MMARCO).state == "source_seen"
 
@@ -147,17 +150,91 @@ def test_the_order_of_states_is_that_of_the_filters() -> None:
     assert worst_of(found) == ("test_seen", "4")
 
 
+@pytest.mark.parametrize("name", ["Acme Search Logs 2026", "click-logs", "our own pairs", "acme/web-crawl", "medical notes", "mteb/acme", "x"])
+def test_a_data_set_that_is_not_known_never_counts_as_clean(name: str) -> None:
+    for contains in (MMARCO, CLIRMATRIX, ("clir-bench sample",)):
+        found = model_state(model("some/model", ("SNLI", "train"), (name, "train")), contains)
+        assert found == ("undisclosed", f"some/model was trained on {name}, which is not known here")
+    assert model_state(model("some/model", (name, "train"), ("MS MARCO", "train")), MMARCO) == ("source_seen", "some/model was trained on MS MARCO")
+    child = model_state(model("some/child", (name, "train"), adapted_from="intfloat/multilingual-e5-large"), MMARCO)
+    assert child.state == "source_seen"
+    two = model_state(model("some/model", (name, "train"), ("another one", "train")), MMARCO)
+    assert two.reason == f"some/model was trained on {name} and another one, which are not known here"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SNLI",
+        "all-nli",
+        "NQHardNegatives",
+        "MLQARetrieval",
+        "SQuAD",
+        "Wikipedia",
+        "CC-100",
+        "mteb/scifact",
+        "BeIR/fiqa",
+        "STS12",
+        "Tatoeba",
+        "XL-WiC",
+        "OSCAR",
+        "MIRACL",
+    ],
+)
+def test_a_known_data_set_that_is_another_stays_clean(name: str) -> None:
+    assert model_state(model("some/model", (name, "train")), MMARCO).state == "clean"
+
+
+@pytest.mark.parametrize(
+    ("mixture", "of_mmarco", "of_clirmatrix"),
+    [
+        ("BEIR", "source_seen", "source_seen"),
+        ("TREC DL 2019", "source_seen", "clean"),
+        ("TREC-DL-20", "source_seen", "clean"),
+        ("TREC 2019 Deep Learning Track", "source_seen", "clean"),
+        ("sentence-transformers/embedding-training-data", "source_seen", "source_seen"),
+        ("E5 fine-tuning data", "source_seen", "source_seen"),
+        ("CCPairs", "clean", "source_seen"),
+        ("cfli/bge-full-data", "train_split_seen", "source_seen"),
+        ("Shitao/bge-m3-data", "train_split_seen", "source_seen"),
+        ("GTE multilingual mixture", "train_split_seen", "source_seen"),
+        ("rlhn/rlhn-680K", "source_seen", "source_seen"),
+        ("MTEB", "train_split_seen", "source_seen"),
+    ],
+)
+def test_a_mixture_is_what_it_holds(mixture: str, of_mmarco: str, of_clirmatrix: str) -> None:
+    trained = model("some/model", (mixture, "train"))
+    assert (model_state(trained, MMARCO).state, model_state(trained, CLIRMATRIX).state) == (of_mmarco, of_clirmatrix)
+
+
+def test_beir_evaluates_ms_marco_on_the_queries_of_mmarco() -> None:
+    for split in ("dev", "test"):
+        assert model_state(model("some/model", ("BEIR", split)), MMARCO).state == "test_seen"
+    assert model_state(model("some/model", ("BeIR/scifact", "test")), MMARCO).state == "clean"
+
+
 def test_what_definitions_say_of_their_sources_is_known() -> None:
     known = 0
     for path in DEFINITIONS:
-        *originals, own = ("".join(_words(name.partition(" (")[0])) for name in tomllib.loads(path.read_text()).get("contains") or ["-"])
-        if "wikipedia" in originals or "msmarco" in originals:
-            assert _MADE_OF[own] in originals, path.name
+        contains = tomllib.loads(path.read_text()).get("contains") or []
+        assert all(_known(name) for name in contains), path.name
+        if contains:
+            *originals, own = ("".join(_words(name.partition(" (")[0])) for name in contains)
+            assert set(HOLDS[own]) == set(originals), path.name
             known += 1
-    assert known == 5
+    assert known == len(DEFINITIONS)
+
+
+def test_the_table_names_each_data_set_once_and_only_what_it_knows() -> None:
+    assert {held for holds in HOLDS.values() for held in holds} | set(SAME.values()) <= set(HOLDS)
+    assert not set(SAME) & set(HOLDS)
+    for name in (*HOLDS, *SAME):
+        assert "".join(_words(name)) == name
+        assert SAME.get(name, name) in _known(name)
 
 
 def test_every_model_of_the_table_has_a_state_on_every_task() -> None:
+    assert all(_known(name) for row in (*ENCODERS, *RERANKERS) for name in row.trained_on or ())
     for path in DEFINITIONS:
         contains = tomllib.loads(path.read_text()).get("contains", ())
         for row in (*ENCODERS, *RERANKERS):

@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from official import (
@@ -181,16 +182,29 @@ def test_terms_and_names_are_settled_before_anything_is_fetched(world: Site, tmp
     assert not [row for row in world.log if row[3]]
 
 
-def run(world: Site, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own whose hub is the site: huggingface_hub reads its settings when it is imported."""
+class Ran(NamedTuple):
+    """What became of a command."""
+
+    returncode: int
+    stderr: str
+
+
+def run(world: Site, tmp_path: Path, *commands: Sequence[str]) -> list[Ran]:
+    """Commands in one process of their own whose hub is the site: huggingface_hub reads its settings when it is imported."""
     code = f"""
-import sys
+import contextlib, io, json, sys
 from pathlib import Path
 from clir_bench import resources
 folder = resources.folder
 resources.folder = lambda name: Path({str(tmp_path / "tasks")!r}) if name == "tasks" else folder(name)
 from clir_bench.cli import main
-sys.exit(main(sys.argv[1:]))
+found = []
+for command in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        ended = main(command)
+    found.append((ended, said.getvalue()))
+print(json.dumps(found))
 """
     settings = {
         "HF_ENDPOINT": world.address,
@@ -199,9 +213,17 @@ sys.exit(main(sys.argv[1:]))
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True, timeout=120, env={**os.environ, **settings}, cwd=tmp_path
+    process = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **settings},
+        cwd=tmp_path,
     )
+    assert process.returncode == 0, process.stderr
+    return [Ran(*each) for each in json.loads(process.stdout)]
 
 
 def test_a_published_collection_is_opened_and_installed_in_place_of_a_build(world: Site, tmp_path: Path) -> None:
@@ -210,12 +232,20 @@ def test_a_published_collection_is_opened_and_installed_in_place_of_a_build(worl
     fingerprint = open_task("clirmatrix")[1].fingerprint
     add_repository(world, "org/clirmatrix", tmp_path / "out", COMMIT)
     world.log.clear()
-    found = run(world, tmp_path, "evaluate", "--model", "bm25", "--task", f"hf://org/clirmatrix@{COMMIT}", "--output", "hub")
-    assert found.returncode == 0, found.stderr
+    evaluate, published = ("evaluate", "--model", "bm25", "--task"), f"hf://org/clirmatrix@{COMMIT}"
+    in_vain = (("hf://org/nothing", "cannot be had"), ("hf://nothing", "is not of the form hf://org/name@revision"))
+    evaluated, installed, other, *refused = run(
+        world,
+        tmp_path,
+        (*evaluate, published, "--output", "hub"),
+        ("data", "build", "clirmatrix", "--from", published, "--cache-dir", "other"),
+        ("data", "build", "large_scale", "--from", published),
+        *((*evaluate, address) for address, _ in in_vain),
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
     submission = read_submission(tmp_path / "hub" / "clir-bench__bm25" / "multilingual" / "clirmatrix-v1.json")
     assert submission.task.fingerprint == fingerprint
-    found = run(world, tmp_path, "data", "build", "clirmatrix", "--from", f"hf://org/clirmatrix@{COMMIT}", "--cache-dir", "other")
-    assert found.returncode == 0, found.stderr
+    assert installed.returncode == 0, installed.stderr
     assert not [path for _, path, _, _ in world.log if "shuosun" in path]  # nothing of the original was fetched
     task = load_task("clirmatrix")
     assert building.read_built(task, tmp_path / "other").fingerprint == fingerprint
@@ -223,11 +253,9 @@ def test_a_published_collection_is_opened_and_installed_in_place_of_a_build(worl
     manifest = store.read_manifest(building.place_of(task, tmp_path / "other"))
     assert manifest is not None
     assert manifest.leakage is None  # training data is not published, so --train builds it
-    found = run(world, tmp_path, "data", "build", "large_scale", "--from", f"hf://org/clirmatrix@{COMMIT}")
-    assert found.returncode == 2
-    assert f"hf://org/clirmatrix@{COMMIT} is clirmatrix, not large_scale" in found.stderr
-    for address, message in (("hf://org/nothing", "cannot be had"), ("hf://nothing", "is not of the form hf://org/name@revision")):
-        found = run(world, tmp_path, "evaluate", "--model", "bm25", "--task", address)
+    assert other.returncode == 2
+    assert f"{published} is clirmatrix, not large_scale" in other.stderr
+    for found, (_, message) in zip(refused, in_vain, strict=True):
         assert found.returncode == 2
         assert message in found.stderr
 
@@ -240,21 +268,21 @@ def test_texts_with_terms_are_published_as_hashes_that_a_build_is_compared_with(
     assert not any(text.encode()[:40] in published for text in texts[:20])
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"README.md", "manifest.json", "hashes", "qrels"}
     add_repository(world, "org/mmarco", tmp_path / "out", COMMIT)
-    found = run(world, tmp_path, "evaluate", "--model", "bm25", "--task", f"hf://org/mmarco@{COMMIT}")
+    arguments = ("data", "build", "mmarco", "--accept-terms", "--from", f"hf://org/mmarco@{COMMIT}", "--cache-dir")
+    found, same = run(world, tmp_path, ("evaluate", "--model", "bm25", "--task", f"hf://org/mmarco@{COMMIT}"), (*arguments, "same"))
     assert found.returncode == 2
     assert f"holds ids and hashes only, since its texts have terms. Build it: clir-bench data build mmarco --from hf://org/mmarco@{COMMIT}" in found.stderr
-    arguments = ("data", "build", "mmarco", "--accept-terms", "--from", f"hf://org/mmarco@{COMMIT}", "--cache-dir")
-    assert run(world, tmp_path, *arguments, "same").returncode == 0
+    assert same.returncode == 0
     path = next(p for p in world.files if "german_collection" in p)
     world.files[path] = world.files[path].replace(b"german", b"german").replace(b"de passage", b"de Passage")  # type: ignore[union-attr]
     file = load_task("mmarco").file("collection/de")
     definition = tmp_path / "tasks" / "mmarco.toml"
     definition.write_text(definition.read_text().replace(f'md5 = "{file.md5}"', f'md5 = "{"0" * 32}"'))
-    found = run(world, tmp_path, *arguments, "different")
+    (found,) = run(world, tmp_path, (*arguments, "different"))
     assert found.returncode == 2
     assert "version 1 by recipe" in found.stderr  # another definition is another collection
     definition.write_text(definition.read_text().replace(f'md5 = "{"0" * 32}"', f'md5 = "{file.md5}"'))
-    found = run(world, tmp_path, *arguments, "different")
+    (found,) = run(world, tmp_path, (*arguments, "different"))
     assert found.returncode == 2
     assert "corpus: 10 texts differ, the first is de:" in found.stderr
 
@@ -308,7 +336,7 @@ def test_passages_are_compared_with_the_mirror(world: Site, tmp_path: Path) -> N
             mine = rows[shard::2]
             write_table(mirror / f"{language}-corpus" / f"dev-0000{shard}-of-00002.parquet", {"_id": [r[0] for r in mine], "text": [r[1] for r in mine]})
     add_repository(world, REPOSITORY, mirror, REVISION)
-    found = run(world, tmp_path, "data", "build", "mmarco", "--accept-terms", "--cross-check")
+    (found,) = run(world, tmp_path, ("data", "build", "mmarco", "--accept-terms", "--cross-check"))
     assert found.returncode == 0, found.stderr
     manifest = store.read_manifest(building.place_of(load_task("mmarco"), tmp_path / "cache"))
     assert manifest is not None
@@ -318,7 +346,7 @@ def test_passages_are_compared_with_the_mirror(world: Site, tmp_path: Path) -> N
     assert any(re.match(r"mirror, fr: 10 differ \(the first is \d+\), 0 absent", note) for note in manifest.notes)
     assert "mirror, ar: not in the mirror" in manifest.notes
     world.files = {path: raw for path, raw in world.files.items() if REPOSITORY not in path}
-    found = run(world, tmp_path, "data", "build", "mmarco", "--cross-check", "--rebuild")
+    (found,) = run(world, tmp_path, ("data", "build", "mmarco", "--cross-check", "--rebuild"))
     assert found.returncode == 2
     assert f"the mirror {REPOSITORY}@{REVISION[:12]} cannot be read" in found.stderr
     assert "Leave out --cross-check to build without it." in found.stderr

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +101,23 @@ class Made:
         return found
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+    """A data set with its training data, built once; nobody writes into it."""
+    return cache(lambda name: built(name, tmp_path_factory.mktemp(name), train=True))
+
+
+def copied(made: Made, folder: Path) -> Made:
+    """The same build in a cache of its own, to be changed."""
+    home = next(parent for parent in made.place.parents if parent.name == "cache")
+    shutil.copytree(home, folder / "cache")
+    return Made(made.site, made.task, folder / "cache" / made.place.relative_to(home), made.manifest, made.collection, made.said)
+
+
 @pytest.mark.parametrize("name", SITES)
-def test_collections_are_golden_whatever_the_order_of_files_and_lines(name: str, tmp_path: Path) -> None:
-    first = built(name, tmp_path / "a", train=True)
-    other = built(name, tmp_path / "b", train=True, how={"shuffle": 7})
+def test_collections_are_golden_whatever_the_order_of_files_and_lines(name: str, shared: Callable[[str], Made], tmp_path: Path) -> None:
+    first = shared(name)
+    other = built(name, tmp_path, train=True, how={"shuffle": 7})
     assert first.collection.fingerprint == other.collection.fingerprint == GOLDEN[name]
     for table in first.manifest.files:
         assert (first.place / table).read_bytes() == (other.place / table).read_bytes(), table
@@ -111,8 +126,8 @@ def test_collections_are_golden_whatever_the_order_of_files_and_lines(name: str,
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_verify_recomputes_what_the_manifest_says(name: str, tmp_path: Path) -> None:
-    made = built(name, tmp_path, train=True)
+def test_verify_recomputes_what_the_manifest_says(name: str, shared: Callable[[str], Made], tmp_path: Path) -> None:
+    made = copied(shared(name), tmp_path)
     problems, checked = building.verify_task(made.task, options(tmp_path))
     assert problems == []
     assert any("training examples" in line for line in checked)
@@ -129,11 +144,11 @@ def test_verify_recomputes_what_the_manifest_says(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_a_finished_build_asks_for_nothing_and_leaves_no_work_behind(name: str, tmp_path: Path) -> None:
-    made = built(name, tmp_path)
+def test_a_finished_build_asks_for_nothing_and_leaves_no_work_behind(name: str, shared: Callable[[str], Made], tmp_path: Path) -> None:
+    made = copied(shared(name), tmp_path)
     assert not list((tmp_path / "cache" / "work").iterdir())
     before = made.place.joinpath("manifest.json").read_bytes()
-    building.build_task(made.task, options(tmp_path))  # the server is gone
+    building.build_task(made.task, options(tmp_path, train=True))  # the server is gone
     assert made.place.joinpath("manifest.json").read_bytes() == before
 
 
@@ -235,8 +250,8 @@ def test_an_archive_that_lacks_a_language_or_has_too_few_queries_is_told(tmp_pat
 
 
 @pytest.fixture(scope="module")
-def clirmatrix(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return built("clirmatrix", tmp_path_factory.mktemp("cm"), train=True)
+def clirmatrix(shared: Callable[[str], Made]) -> Made:
+    return shared("clirmatrix")
 
 
 def listed(made: Made, query: str, document: str, split: str) -> list[dict[str, Any]]:
@@ -418,8 +433,8 @@ def test_query_files_that_are_not_aligned_are_all_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def mmarco(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return built("mmarco", tmp_path_factory.mktemp("mm"), train=True)
+def mmarco(shared: Callable[[str], Made]) -> Made:
+    return shared("mmarco")
 
 
 def test_each_passage_stands_in_one_language_and_is_asked_for_in_all(mmarco: Made) -> None:
@@ -570,20 +585,20 @@ def test_an_empty_query_is_kept_where_it_is_evaluated_and_left_out_where_it_woul
     assert all(e.query and e.document for e in training.examples)
 
 
-def test_training_does_not_hold_the_english_text_of_an_evaluated_document(tmp_path: Path) -> None:
+def test_training_does_not_hold_the_english_text_of_an_evaluated_document(mmarco: Made, tmp_path: Path) -> None:
     """All documents are evaluated in English, too: another passage with the same English text would leak."""
-    clean = built("mmarco", tmp_path / "a", train=True)
+    clean = mmarco
     victim = next(e for e in clean.training().examples if e.document_language == "en" and e.split == "train")
     english = store.read_english(clean.place)
     assert english is not None
-    with site_of("mmarco", tmp_path / "b") as (site, task):
+    with site_of("mmarco", tmp_path) as (site, task):
         path = next(p for p in site.files if "english_collection" in p)
         lines = site.files[path].split(b"\n")  # type: ignore[union-attr]
         number = int(victim.document_id.partition(":")[2])
         lines[number] = f"{number}\t{next(text for key, text in english.items() if not key.startswith('en:'))}".encode()
         site.files[path] = b"\n".join(lines)
         site.etags.clear()
-        place = building.build_task(task, options(tmp_path / "b", train=True))
+        place = building.build_task(task, options(tmp_path, train=True))
     training, manifest = store.read_training(place), store.read_manifest(place)
     assert training is not None
     assert manifest is not None
@@ -643,7 +658,6 @@ def test_terms_are_shown_once_and_without_them_nothing_is_fetched(tmp_path: Path
 
 
 def test_an_interrupted_build_is_not_asked_again_for_the_space_it_has_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
     from types import SimpleNamespace
 
     from clir_bench.task_records import Cost

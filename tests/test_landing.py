@@ -11,6 +11,7 @@ import pytest
 from _submissions import generate
 
 from clir_bench.errors import SubmissionError
+from clir_bench.evaluate import signature
 from clir_bench.exhibits.landing import Landing, land, landing_words
 from clir_bench.exhibits.ledger import Scope, climb
 from clir_bench.exhibits.preview import measures_table, pairs_map
@@ -143,8 +144,8 @@ def test_without_a_layout_it_has_a_rank_and_no_tier(folder: Path, tmp_path: Path
 def test_trying_a_file_writes_nothing_and_tells_every_problem(index: Index, folder: Path) -> None:
     file = read_submission(current(index)[0][1])
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    mine = changed(file, system__name="tests/mine", system__signature="mine")
-    mine = changed(mine, system__stages=[{**json.loads(to_json(mine))["system"]["stages"][0], "max_tokens": 77}])
+    mine = changed(file, system__name="tests/mine", system__stages=[{**json.loads(to_json(file))["system"]["stages"][0], "max_tokens": 77}])
+    mine = changed(mine, system__signature=signature(mine.system.stages))
     entry = enter(mine, to_json(mine).encode(), folder, index, "the file")
     assert entry.path == f"tests__mine/{file.system.variant}/sample-v1.json"
     assert entry.assessment.trust == "recomputed"

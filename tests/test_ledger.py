@@ -19,11 +19,12 @@ from clir_bench.assemble import Runtime
 from clir_bench.cli import _parser
 from clir_bench.cli_evaluate import _system
 from clir_bench.exhibits.cells import all_printed, first_measure, printed, publications, table_facts
-from clir_bench.exhibits.ledger import Climb, Rung, Scope, climb, ledger_table, line_parents, once_seconds, waterfall
+from clir_bench.exhibits.ledger import Climb, Rung, Scope, climb, ledger_table, line_parents, waterfall
 from clir_bench.exhibits.steps import COMMANDS, KINDS, WORDS, oracle_table, pairings, step_table, summary_table, translation_table
 from clir_bench.exhibits.tables import Interval, Link
 from clir_bench.layout import read_layout
 from clir_bench.standings import Index, Selection, open_index
+from clir_bench.standings.costs import once_seconds
 from clir_bench.submission import Submission, read_submission
 from clir_bench.task import load_task
 

@@ -150,6 +150,14 @@ def test_what_cannot_be_compared_or_would_run_foreign_code_is_refused_before_it_
     assert "trust" not in message or find_meta("tests/odd", None, True).name == "tests/odd"  # where the user says so
 
 
+def test_a_branch_is_no_revision(register: Any, checkpoint: Path) -> None:
+    name = register(checkpoint)
+    MODEL_REGISTRY[name] = MODEL_REGISTRY[name].model_copy(update={"revision": None})
+    assert find_meta(name, "abc", False).revision == "abc"
+    with pytest.raises(ModelError, match=f"{checkpoint}: main is a branch.*--revision COMMIT"):
+        find_meta(name, "main", False)
+
+
 def test_names_and_revisions_are_the_registrys() -> None:
     with pytest.raises(ModelError, match=r"'intfloat/multilingual-e5-larg' not found in MTEB registry(.|\n)*Did you mean: 'intfloat/multilingual-e5-large'"):
         find_meta("intfloat/multilingual-e5-larg", None, False)

@@ -234,7 +234,7 @@ def _board(asked: tuple[str, ...], held: tuple[str, ...], ranks: np.ndarray) -> 
     )
     hits = (ranks <= 10).sum(2).reshape(1, -1, 1).astype(float)
     rows = np.zeros(1, np.int32)
-    return Board("made-v1", shape, rows, ("R@10",), hits, hits, hits, rows, ranks.reshape(1, -1).astype(np.uint8), np.ones(1, bool))
+    return Board("made-v1", shape, rows, ("R@10",), hits, hits, hits, rows, ranks.reshape(1, -1).astype(np.uint8), np.ones(1, bool), np.zeros(1, bool))
 
 
 def test_a_system_that_prefers_english_for_everybody_has_no_lift_but_an_effect() -> None:

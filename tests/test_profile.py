@@ -138,14 +138,14 @@ def test_trust_is_that_of_the_file_and_what_the_log_adds(index: Index) -> None:
     assert profile.trust_words(index, claimed)[0] != "recomputed"
 
 
-def test_events_come_newest_first_and_a_broken_log_is_no_event(index: Index, folder: Path, tmp_path: Path) -> None:
+def test_events_come_newest_first_and_of_a_broken_log_those_before_its_fault(index: Index, folder: Path, tmp_path: Path) -> None:
     table = profile.events_table(profile.events(index), "log")
     assert [row[1] for row in table.rows] == ["withdrawn", "accepted", "reproduced", "accepted"]
     shutil.copytree(folder, tmp_path / "broken")
     with (tmp_path / "broken" / LOG).open("a") as stream:
         stream.write("{}\n")
     broken = open_index(tmp_path / "broken", build=True)
-    assert profile.events(broken) == ()
+    assert profile.events(broken) == profile.events(index)
     assert any("events.jsonl" in problem for problem in broken.problems)
 
 
@@ -234,7 +234,8 @@ def test_a_file_is_judged_where_it_is_dropped(app: AppTest, folder: Path, tmp_pa
     page = app.switch_page("views/submit.py").run()
     assert not page.exception
     good = json.loads(to_json(read_submission(folder / "clir-bench__bm25" / "multilingual" / "sample-v1.json")))
-    good["system"] |= {"variant": "mine", "signature": "mine"}
+    mine = good["system"]["signature"].replace("k1=1.5", "k1=9")
+    good["system"] |= {"variant": "mine", "signature": mine, "stages": [good["system"]["stages"][0] | {"k1": 9.0}]}
     page.file_uploader(key="file").upload("mine.json", json.dumps(good).encode(), "application/json").run()
     assert not page.exception
     assert "submissions/clir-bench__bm25/mine/sample-v1.json" in html_of(page)

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from _submissions import generate
 
 from clir_bench.cli import main
+from clir_bench.collection import Pair
 from clir_bench.errors import ClirBenchError
+from clir_bench.exhibits.bias_tables import STATED
+from clir_bench.exhibits.quality_cost import COSTS, costed, front_table
+from clir_bench.exhibits.tables import Link
+from clir_bench.layout import find_layout
 from clir_bench.site import pages as site_pages
 from clir_bench.site.export import Exported, export_site
 from clir_bench.site.frame import document
+from clir_bench.site.ranks import rank_table
 from clir_bench.standings import Index, Selection, open_index, standing
+from clir_bench.standings.overview import Evidence, evidence
 from clir_bench.submission import path_of, read_submission, write_submission
 
 ROOT = Path(__file__).parent.parent / "submissions"
@@ -99,7 +111,101 @@ def test_there_is_a_page_for_everything(site: Exported, index: Index, outlines: 
     assert site.pages == len(outlines)
     assert site.bytes == sum(path.stat().st_size for path in site.path.rglob("*") if path.is_file())
     wanted = {f"systems/{str(line).replace('/', '~')}.html" for line in index.lines} | {f"data/{key}.html" for key in index.boards}
-    assert wanted | {"index.html", "languages.html", "about.html", "languages/sw.html"} <= set(outlines)
+    wanted |= {f"bias/{key}.html" for key, board in index.boards.items() if not board.oracle}
+    assert wanted | {"index.html", "cost.html", "bias.html", "pipeline.html", "languages.html", "about.html", "languages/sw.html"} <= set(outlines)
+    for name in ("index.html", "systems/synthetic-00~model-02~odd.html"):
+        addresses = [str(attributes["href"]) for attributes in outlines[name].each("a")]
+        up = "./" if name == "index.html" else "./../"
+        for page in ("cost.html", "bias.html", "pipeline.html", "languages.html", "about.html"):
+            assert f"{up}{page}" in addresses
+
+
+def test_bias_costs_and_pipeline_are_the_tables_of_the_board(index: Index, outlines: dict[str, Outline]) -> None:
+    usual = standing(index, Selection())
+    for kind in COSTS:
+        for row in front_table(index, usual, costed(index, usual, kind)).rows:
+            assert isinstance(row[0], Link)
+            assert row[0].text in outlines["cost.html"].text
+    known = np.flatnonzero(np.isfinite(usual.lift) & np.isfinite(usual.score))
+    assert len(known) > 1
+    for row in known:
+        assert str(index.lines[usual.lines[row]]) in outlines["bias.html"].text
+        assert f"{usual.lift[row]:.2f}" in outlines["bias.html"].text
+    for page, words in (
+        ("about.html", (STATED,)),
+        (
+            "bias/sample-v1.html",
+            (STATED, "Preference beside quality", "times as often as in the pool", "asked in two languages", "What the document's language does"),
+        ),
+        ("pipeline.html", ("What one step changes in R@10", "The longest ledger", "the same queries before and after", "As published: Table 6")),
+        ("data/sample-v1.html", ("Best system of each pair", "The best and the second of each pair")),
+    ):
+        for each in words:
+            assert each in outlines[page].text, (page, each)
+
+
+def test_gold_ranks_are_those_of_the_submissions(site: Exported, index: Index) -> None:
+    for key, board in index.boards.items():
+        table, seen = pq.read_table(site.path / f"data/ranks-{key}.parquet"), 0
+        systems = [name for name in table.column_names if "/" in name]
+        asked = list(zip(table["query"].to_pylist(), table["document"].to_pylist(), strict=True))
+        layout = find_layout(board.shape.task, board.shape.version, board.shape.fingerprint, [index.folder])
+        assert layout is not None
+        assert table["query_id"].to_pylist() == list(layout.query_ids)
+        assert table["topic"].to_pylist() == layout.topic.tolist()
+        assert table["number"].to_pylist() == list(range(len(asked)))
+        assert json.loads(table.schema.metadata[b"clir_bench"])["fingerprint"] == board.shape.fingerprint
+        for name in systems:
+            line = index.line(name)
+            assert line is not None
+            submission = index.submission(int(index.entry_of[key][line]))
+            ranks, column = submission.ranks(), table[name].to_pylist()
+            by_pair: dict[tuple[str, str], list[int]] = {}
+            for pair, rank in zip(ranks.pair.tolist(), ranks.rank.tolist(), strict=True):
+                by_pair.setdefault((ranks.pairs[pair].query, ranks.pairs[pair].document), []).append(min(rank, 255))
+            told: dict[tuple[str, str], list[int]] = {}
+            for pair, rank in zip(asked, column, strict=True):
+                told.setdefault(pair, []).append(rank)
+            assert {pair: ranks for pair, ranks in told.items() if any(ranks)} == by_pair
+            seen += 1
+        assert seen == int((board.rank_row >= 0).sum())
+
+
+def test_of_several_relevant_documents_each_has_a_row_with_its_query_and_grade(index: Index) -> None:
+    board = index.boards["sample-v1"]
+    shape = replace(
+        board.shape, fingerprint=None, pairs=(Pair("ar", "de"), Pair("de", "ar")), n=np.array([2, 1], np.int32), golds=np.array([2, 1, 3], np.int32),
+        grades=np.array([1, 3, 2, 1, 1, 2], np.int32), topic=np.array([7, 8, 7], np.int32),
+    )  # fmt: skip
+    table = rank_table(index, replace(board, shape=shape, ranks=board.ranks[:, :6])).to_pydict()
+    assert table["query"] == ["ar", "ar", "ar", "de", "de", "de"]
+    assert table["number"] == [0, 0, 1, 2, 2, 2]
+    assert table["topic"] == [7, 7, 8, 7, 7, 7]
+    assert table["grade"] == [1, 3, 2, 1, 1, 2]
+    assert "query_id" not in table
+
+
+def test_a_paired_test_can_be_redone_from_the_export_alone(
+    site: Exported, index: Index, outlines: dict[str, Outline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = next(text for text in _code(site.path / "about.html") if "read_table" in text)
+    shutil.copytree(site.path / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    done: dict[str, Any] = {}
+    exec(script, done)  # as a reader would run it
+    board = index.boards[done["file"].removeprefix("data/ranks-").removesuffix(".parquet")]
+    found = standing(index, Selection(boards=(board.key,)))
+    a, b = (found.lines.tolist().index(index.line(done[name])) for name in "ab")
+    assert done["difference"] == pytest.approx(found.score[a] - found.score[b])
+    assert f"{100 * (found.score[a] - found.score[b]):+.2f} points" in capsys.readouterr().out
+    tested = evidence(index, found.selection, found.boards, found.pairs)
+    assert isinstance(tested, Evidence)
+    at = np.searchsorted(tested.lines, found.lines[[a, b]])
+    assert done["p"] == pytest.approx(float(tested.p[at[0], at[1]]), abs=0.03)
+
+
+def _code(page: Path) -> list[str]:
+    return [unescape(text) for text in re.findall("<pre>(.*?)</pre>", page.read_text(encoding="utf-8"), re.DOTALL)]
 
 
 def test_every_page_is_whole_and_accessible_in_form(outlines: dict[str, Outline]) -> None:
@@ -218,6 +324,6 @@ def test_the_command_exports_the_bundled_submissions(tmp_path: Path, capfd: pyte
 
 
 def test_two_systems_never_share_a_page() -> None:
-    from clir_bench.site.pages import _file_of
+    from clir_bench.site.frame import system_file
 
-    assert len({_file_of("a/b/c__d"), _file_of("a/b__c/d"), _file_of("a__b/c/d")}) == 3
+    assert len({system_file("a/b/c__d"), system_file("a/b__c/d"), system_file("a__b/c/d")}) == 3

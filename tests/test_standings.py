@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _submissions import generate
 from scipy.stats import binomtest
 
 from clir_bench import bias, languages
@@ -23,7 +22,7 @@ from clir_bench.errors import ClirBenchError
 from clir_bench.events import append_event, sha256_of
 from clir_bench.measures import parse_measure, stats, values
 from clir_bench.records import Correction
-from clir_bench.significance import topic_interval, topic_sums
+from clir_bench.significance import resampled_scores, topic_sums
 from clir_bench.standings import Index, Selection, build_index, open_index, standing
 from clir_bench.standings.build import current, listing
 from clir_bench.submission import Submission, pack_ranks, path_of, read_submission, stat_record, to_json, write_submission
@@ -33,15 +32,8 @@ REAL = len(list(ROOT.glob("*/*/*.json")))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("generated")
-    generate(made, 16, ("clirmatrix", "large_scale", "sample"))
-    return made
-
-
-@pytest.fixture(scope="module")
-def index(folder: Path) -> Index:
-    return open_index(folder, build=True)
+def index(generated: Path) -> Index:
+    return open_index(generated, build=True)
 
 
 def _files(folder: Path) -> list[Submission]:
@@ -52,10 +44,9 @@ def _files(folder: Path) -> list[Submission]:
 def _current(folder: Path, task: str, oracle: bool = False) -> dict[str, Submission]:
     """By the rule in words: not replaced, complete before partial, then the newest."""
     found: dict[str, Submission] = {}
-    files = [s for s in _files(folder) if s.task.name == task and (s.task.track == "oracle") == oracle]
-    replaced = {s.correction.replaces for s in files if s.correction}
-    for path in sorted(folder.glob("*/*/*.json")):
-        s = read_submission(path)
+    files = {path: read_submission(path) for path in sorted(folder.glob(f"*/*/{task}-v*.json"))}
+    replaced = {s.correction.replaces for s in files.values() if s.correction}
+    for path, s in files.items():
         if s.task.name != task or (s.task.track == "oracle") != oracle or f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" in replaced:
             continue
         key = f"{s.system.name}/{s.system.variant}"
@@ -64,10 +55,10 @@ def _current(folder: Path, task: str, oracle: bool = False) -> dict[str, Submiss
     return found
 
 
-def test_every_mean_in_the_index_is_that_of_the_file(folder: Path, index: Index) -> None:
+def test_every_mean_in_the_index_is_that_of_the_file(generated: Path, index: Index) -> None:
     seen = 0
     for task in ("clirmatrix", "large_scale", "sample"):
-        board, files = index.boards[f"{task}-v1"], _current(folder, task)
+        board, files = index.boards[f"{task}-v1"], _current(generated, task)
         assert {str(line) for line, entry in zip(index.lines, index.entry_of[board.key], strict=True) if entry >= 0} == set(files)
         for row, entry in enumerate(board.entries):
             name = f"{index.entries.at[entry, 'name']}/{index.entries.at[entry, 'variant']}"
@@ -81,8 +72,8 @@ def test_every_mean_in_the_index_is_that_of_the_file(folder: Path, index: Index)
     assert seen > 5000
 
 
-def test_every_gold_rank_in_the_index_is_that_of_the_file(folder: Path, index: Index) -> None:
-    board, files = index.boards["sample-v1"], _current(folder, "sample")
+def test_every_gold_rank_in_the_index_is_that_of_the_file(generated: Path, index: Index) -> None:
+    board, files = index.boards["sample-v1"], _current(generated, "sample")
     for row, entry in enumerate(board.entries):
         file = files[f"{index.entries.at[entry, 'name']}/{index.entries.at[entry, 'variant']}"]
         if board.rank_row[row] < 0:
@@ -94,9 +85,9 @@ def test_every_gold_rank_in_the_index_is_that_of_the_file(folder: Path, index: I
         assert np.isnan(mine[~there]).all()
 
 
-def test_a_second_build_reads_nothing_and_a_third_only_what_is_new(folder: Path, tmp_path: Path) -> None:
+def test_a_second_build_reads_nothing_and_a_third_only_what_is_new(generated: Path, tmp_path: Path) -> None:
     mine, home = tmp_path / "submissions", tmp_path / "home"
-    shutil.copytree(folder, mine, ignore=shutil.ignore_patterns("clirmatrix*.json"))
+    shutil.copytree(generated, mine, ignore=shutil.ignore_patterns("clirmatrix*.json"))
     first = build_index(mine, home)
     assert (first.submissions, first.read, first.problems) == (len(_files(mine)), len(_files(mine)), ())
     second = build_index(mine, home)
@@ -119,6 +110,21 @@ def test_a_second_build_reads_nothing_and_a_third_only_what_is_new(folder: Path,
             assert (a < 0) == (b < 0)
             if a >= 0:
                 np.testing.assert_array_equal(grown.boards[key].ranks[a], board.ranks[b])
+
+
+def test_the_same_files_give_the_same_index_in_whatever_order_they_came(tmp_path: Path) -> None:
+    mine = tmp_path / "submissions"
+    shutil.copytree(ROOT, mine)
+    late = sorted(mine.glob("*/*/*.json"))[0]  # comes last, but its name is the first
+    late.rename(tmp_path / "late.json")
+    build_index(mine, tmp_path / "home")
+    shutil.move(tmp_path / "late.json", late)
+    grown, fresh = open_index(mine, tmp_path / "home", build=True), open_index(mine, tmp_path / "other", build=True)
+    assert len(fresh.lines) == len(grown.lines) > 1
+    for name in ("systems", "pairs", "bias", "timings"):
+        assert (grown.path / f"{name}.parquet").read_bytes() == (fresh.path / f"{name}.parquet").read_bytes(), name
+    for path in fresh.path.glob("*.npy"):
+        np.testing.assert_array_equal(np.load(path), np.load(grown.path / path.name))
 
 
 def test_a_broken_file_is_told_and_the_others_stand(tmp_path: Path) -> None:
@@ -173,9 +179,9 @@ def test_relevant_documents_grades_and_pool_are_the_collections_not_the_submitte
     assert "it has gold ranks, but names no collection" in nameless
 
 
-def test_a_crowd_of_another_collection_does_not_take_a_board_over(tmp_path: Path, folder: Path) -> None:
+def test_a_crowd_of_another_collection_does_not_take_a_board_over(tmp_path: Path, generated: Path) -> None:
     mine = tmp_path / "s"
-    shutil.copytree(folder, mine, ignore=shutil.ignore_patterns("sample*", "large*"))
+    shutil.copytree(generated, mine, ignore=shutil.ignore_patterns("sample*", "large*"))
     honest = open_index(mine, tmp_path / "home", build=True).boards["clirmatrix-v1"]
     one = next(s for s in _files(mine) if s.complete and s.gold_ranks and s.task.track == "retrieval")
     for i in range(30):
@@ -262,7 +268,7 @@ def test_a_killed_build_leaves_the_index_that_was_there(tmp_path: Path) -> None:
     assert len([path for path in home.iterdir() if path.is_dir()]) == 2  # the one before may be open; what the killed one left is gone
 
 
-def test_withdrawn_and_replaced_submissions_do_not_stand(tmp_path: Path, folder: Path) -> None:
+def test_withdrawn_and_replaced_submissions_do_not_stand(tmp_path: Path, generated: Path) -> None:
     shutil.copytree(ROOT, tmp_path / "s", ignore=shutil.ignore_patterns("events.jsonl"))
     path = "clir-bench__bm25/whitespace/sample-v1.json"
     index = open_index(tmp_path / "s", tmp_path / "home", build=True)
@@ -271,18 +277,18 @@ def test_withdrawn_and_replaced_submissions_do_not_stand(tmp_path: Path, folder:
     index = open_index(tmp_path / "s", tmp_path / "home", build=True)
     assert index.line("clir-bench/bm25/whitespace") is None
     assert bool(index.entries.set_index("path").at[path, "withdrawn"])
-    corrections = [s for s in _files(folder) if s.correction]
+    corrections = [s for s in _files(generated) if s.correction]
     assert corrections  # the generated set has one, and test_every_mean sees that it stands in the other's place
 
 
 @pytest.mark.parametrize(("measure", "same", "script"), product(("R@10", "nDCG@100"), ("with", "without"), ("any", "cross")))
-def test_scores_are_macro_means_over_pairs_then_data_sets(folder: Path, index: Index, measure: str, same: str, script: str) -> None:
+def test_scores_are_macro_means_over_pairs_then_data_sets(generated: Path, index: Index, measure: str, same: str, script: str) -> None:
     found = standing(index, Selection(boards=("clirmatrix-v1", "sample-v1"), measure=measure, same=same, script=script))  # type: ignore[arg-type]
     assert len(found.lines) > 10
     for i, line in enumerate(found.lines):
         name, scores, worst, cells, losses = str(index.lines[line]), [], [], 0, []
         for task, pairs in (("clirmatrix", 56), ("sample", 64)):
-            file = _current(folder, task).get(name)
+            file = _current(generated, task).get(name)
             taken = [p for p in file.pairs if _takes(p.query, p.document, same, script)] if file else []
             wanted = sum(_takes(p.query, p.document, same, script) for p in index.boards[f"{task}-v1"].pairs)
             assert wanted <= pairs
@@ -299,7 +305,7 @@ def test_scores_are_macro_means_over_pairs_then_data_sets(folder: Path, index: I
         assert found.worst[i] == min(worst) if worst else np.isnan(found.worst[i])
         assert found.cells[i] == cells
         np.testing.assert_allclose(found.loss[i], np.mean(losses), rtol=1e-9)
-        assert (found.tier[i] > 0) == (bool(np.isfinite(scores).all()) and all(_current(folder, t)[name].gold_ranks for t in ("clirmatrix", "sample")))
+        assert (found.tier[i] > 0) == (bool(np.isfinite(scores).all()) and all(_current(generated, t)[name].gold_ranks for t in ("clirmatrix", "sample")))
     assert found.score[: found.ranked].tolist() == sorted(found.score[: found.ranked], reverse=True)
 
 
@@ -314,14 +320,14 @@ def test_the_interval_is_that_of_resampled_topics(index: Index) -> None:
     row = int(board.rank_row[board.entries.tolist().index(entry)])
     assert board.shape.topic is not None
     sums = topic_sums([board.values(row, "R@10")], board.shape.pair, board.shape.topic)
-    low, high = topic_interval(sums.scores, sums.centred, resamples=1000)
+    low, high = np.quantile(resampled_scores(sums.scores, sums.centred, 1000), [0.025, 0.975], axis=0)
     assert (found.low[0], found.high[0]) == pytest.approx((low[0], high[0]), abs=1e-6)
     assert found.topics == 96
     assert found.low[0] < found.score[0] < found.high[0]
 
 
-def test_the_same_language_lift_is_the_mean_over_query_languages(folder: Path, index: Index) -> None:
-    found, files = standing(index, Selection(boards=("sample-v1",))), _current(folder, "sample")
+def test_the_same_language_lift_is_the_mean_over_query_languages(generated: Path, index: Index) -> None:
+    found, files = standing(index, Selection(boards=("sample-v1",))), _current(generated, "sample")
     for i, line in enumerate(found.lines):
         file = files[str(index.lines[line])]
         lifts = [bias.lift(b.retrieved, file.pool)[b.query] for b in file.bias if (b.depth, b.gold) == (10, "other") and bias.lift(b.retrieved, file.pool)]
@@ -329,13 +335,13 @@ def test_the_same_language_lift_is_the_mean_over_query_languages(folder: Path, i
 
 
 def test_filters_of_systems_keep_whom_they_say_and_unknown_passes_none(index: Index) -> None:
-    everyone = standing(index, Selection(boards=("sample-v1",)))
+    everyone = standing(index, Selection(boards=("clirmatrix-v1",)))
     for selection, column, test in (
-        (Selection(boards=("sample-v1",), gigabytes=1.0), "weights_bytes", lambda x: x is not None and x <= 1e9),
-        (Selection(boards=("sample-v1",), licence="open"), "licence_class", lambda x: x == "open"),
-        (Selection(boards=("sample-v1",), seen="clean"), "contamination", lambda x: x == "clean"),
-        (Selection(boards=("sample-v1",), trust="recomputed"), "trust", lambda x: x in ("recomputed", "reproduced")),
-        (Selection(boards=("sample-v1",), track="rerank"), "track", lambda x: x == "rerank"),
+        (Selection(boards=("clirmatrix-v1",), gigabytes=1.0), "weights_bytes", lambda x: x is not None and x <= 1e9),
+        (Selection(boards=("clirmatrix-v1",), licence="open"), "licence_class", lambda x: x == "open"),
+        (Selection(boards=("clirmatrix-v1",), seen="clean"), "contamination", lambda x: x == "clean"),
+        (Selection(boards=("clirmatrix-v1",), trust="recomputed"), "trust", lambda x: x in ("recomputed", "reproduced")),
+        (Selection(boards=("clirmatrix-v1",), track="rerank"), "track", lambda x: x == "rerank"),
     ):
         column_of = index.entries[column]
         wanted = {
@@ -385,17 +391,17 @@ def test_topics_that_all_score_alike_leave_doubt(tmp_path: Path) -> None:
     assert found.low[0] == pytest.approx(binomtest(96, 96).proportion_ci(method="wilson").low)
 
 
-def test_lift_is_of_the_chosen_query_languages(folder: Path, index: Index) -> None:
-    found, files = standing(index, Selection(boards=("sample-v1",), queries=("ja",))), _current(folder, "sample")
+def test_lift_is_of_the_chosen_query_languages(generated: Path, index: Index) -> None:
+    found, files = standing(index, Selection(boards=("sample-v1",), queries=("ja",))), _current(generated, "sample")
     for i, line in enumerate(found.lines):
         file = files[str(index.lines[line])]
         wanted = [bias.lift(b.retrieved, file.pool)["ja"] for b in file.bias if (b.depth, b.gold, b.query) == (10, "other", "ja") and sum(b.retrieved.values())]
         assert found.lift[i] == pytest.approx(wanted[0]) if wanted else np.isnan(found.lift[i])
 
 
-def test_lift_over_data_sets_is_not_known_unless_every_one_of_them_has_it(folder: Path, index: Index) -> None:
+def test_lift_over_data_sets_is_not_known_unless_every_one_of_them_has_it(generated: Path, index: Index) -> None:
     tasks = ("clirmatrix", "sample")
-    found, files = standing(index, Selection(boards=tuple(f"{task}-v1" for task in tasks))), [_current(folder, task) for task in tasks]
+    found, files = standing(index, Selection(boards=tuple(f"{task}-v1" for task in tasks))), [_current(generated, task) for task in tasks]
     assert [board.key for board in found.boards] == [f"{task}-v1" for task in tasks]
     for i, line in enumerate(found.lines):
         means = []
@@ -420,12 +426,12 @@ def test_a_data_set_or_a_query_language_without_a_profile_makes_the_lift_unknown
         assert np.isfinite(found.lift[found.lines == line]).all() == known
 
 
-def test_some_pairs_of_one_system_do_not_empty_the_usual_board(tmp_path: Path, folder: Path) -> None:
+def test_some_pairs_of_one_system_do_not_empty_the_usual_board(tmp_path: Path, generated: Path) -> None:
     mine = tmp_path / "s"
     shutil.copytree(ROOT, mine)
-    for path in folder.glob("*/*/clirmatrix-v1.partial*.json"):
-        (mine / path.relative_to(folder)).parent.mkdir(parents=True)
-        shutil.copy(path, mine / path.relative_to(folder))
+    for path in generated.glob("*/*/clirmatrix-v1.partial*.json"):
+        (mine / path.relative_to(generated)).parent.mkdir(parents=True)
+        shutil.copy(path, mine / path.relative_to(generated))
     index = open_index(mine, tmp_path / "home", build=True)
     assert "clirmatrix-v1" in index.boards
     assert [board.key for board in Selection().chosen(index)] == ["sample-v1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import shutil
 import zlib
 from pathlib import Path
 
@@ -155,6 +156,36 @@ def test_a_file_in_the_wrong_place_is_told_its_place(written: Path, tmp_path: Pa
     wrong.write_bytes(written.read_bytes())
     assert "its place is submissions/tests__hashing/native-1/sample-v1.json" in str(next(check_files([wrong]))[1])
     assert next(check_files([written]))[1] is None
+
+
+@pytest.mark.parametrize("name", ["board", "submissions"])
+def test_a_folder_of_submissions_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(ROOT / "submissions", tmp_path / name)
+
+    def problems(path: Path) -> list[str]:
+        return [problem for _, problem in check_files(find_files([str(path)])) if problem]
+
+    assert problems(folder) == []
+    right, stray = folder / "clir-bench__bm25" / "multilingual" / "sample-v1.json", folder / "old" / "deep" / "down" / "sample-v1.json"
+    stray.parent.mkdir(parents=True)
+    shutil.copy(right, stray)
+    for asked in (folder, stray.parent, stray, tmp_path):
+        (found,) = problems(asked)
+        assert f"its place is {name}/clir-bench__bm25/multilingual/sample-v1.json. Move it there." in found
+    stray.unlink()
+    right.write_text(right.read_text().replace('"notes": null', '"notes": "changed"'))
+    (found,) = problems(right.parent)
+    assert "was accepted as" in found
+    claims = folder / "claims" / "goworek-2025.json"
+    claims.write_text(claims.read_text().replace('"unit": "percent"', '"unit": "parts"', 1))
+    assert "unit: Input should be" in "".join(problems(claims.parent))
+    shutil.copy(ROOT / "submissions" / "claims" / "goworek-2025.json", stray)
+    assert "goworek" not in "".join(problems(stray)) and "schema" in "".join(problems(stray))  # where a submission should be, it is none
+
+
+def test_claims_in_no_folder_of_submissions_are_known_by_what_they_say(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "submissions" / "claims" / "goworek-2025.json", tmp_path)
+    assert next(check_files([tmp_path / "goworek-2025.json"]))[1] is None
 
 
 def test_a_submission_must_be_of_the_known_collection(written: Path, tmp_path: Path) -> None:

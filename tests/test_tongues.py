@@ -141,7 +141,7 @@ def _board(values: np.ndarray, topic: np.ndarray) -> Board:
     shape = Shape("made", 1, None, pairs, np.full(2, n, np.int32), None, None, topic.ravel().astype(np.int32), {"ar": n, "ru": n})
     cube = values.sum(1).reshape(1, 2, 1).astype(float)
     ranks = np.where(values == 1, 1, 255).reshape(1, -1).astype(np.uint8)
-    return Board("made-v1", shape, np.zeros(1, np.int32), ("R@10",), cube, cube, cube, np.zeros(1, np.int32), ranks, np.ones(1, bool))
+    return Board("made-v1", shape, np.zeros(1, np.int32), ("R@10",), cube, cube, cube, np.zeros(1, np.int32), ranks, np.ones(1, bool), np.zeros(1, bool))
 
 
 def _newcombe(x: np.ndarray, y: np.ndarray, phi: float) -> tuple[float, float]:

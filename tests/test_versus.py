@@ -37,6 +37,7 @@ from clir_bench.layout import find_layout
 from clir_bench.measures import GoldRanks, unranked
 from clir_bench.sources import sample
 from clir_bench.standings.index import Index
+from clir_bench.standings.overview import standing
 from clir_bench.standings.paired import position
 from clir_bench.standings.selection import Selection
 from clir_bench.submission import Submission
@@ -114,10 +115,9 @@ def test_more_than_two_are_told_apart_with_holm_over_all_of_them(index: Index) -
     p = {}
     for i in range(4):
         for j in range(i):
-            flips = 1 / (64 * 96) * np.bincount(shape.topic, rows[i] - rows[j])
-            z = max(0.0, abs(flips.sum()) - 1 / 6144) / np.sqrt((flips**2).sum())
-            p[i, j] = 2 * (1 - sig.ndtr(z))
-            assert scope.p[i, j] == pytest.approx(p[i, j], abs=1e-9)
+            p[i, j] = float(sig.sign_flip(1 / (64 * 96) * np.bincount(shape.topic, rows[i] - rows[j])))
+            assert scope.p[i, j] == p[i, j]
+            assert met(index, found.names[i], found.names[j]).scopes[0].p[0, 1] == p[i, j]  # whoever else is compared
     for rank, (i, j) in enumerate(sorted(p, key=p.__getitem__)):
         assert scope.apart[i, j] == all(p[pair] * (6 - k) <= 0.05 for k, pair in enumerate(sorted(p, key=p.__getitem__)[: rank + 1]))
     table = matrix_table(found, scope)
@@ -236,7 +236,7 @@ def test_the_verdict_says_better_or_not_told_apart_or_equal(index: Index) -> Non
     assert clear.scopes[0].p[0, 1] <= 0.05
     assert re.search(rf"^{TUNED} is better than {PLAIN} over 64 pairs and 96 topics", verdict(clear, clear.scopes[0], 0, 1))
     assert verdict(clear, clear.scopes[0], 1, 0) == verdict(clear, clear.scopes[0], 0, 1)
-    bfloat = met(index, "synthetic-00/model-01/native-bfloat16", TWIN)
+    bfloat = met(index, "synthetic-00/model-01/native-bfloat16", TWIN, measure="nDCG@10")
     assert bfloat.scopes[0].p[0, 1] > 0.05
     assert re.search(r"cannot be told apart: .* more topics, some [\d,]+ queries", verdict(bfloat, bfloat.scopes[0], 0, 1))
     itself = met(index, PLAIN, PLAIN)
@@ -285,3 +285,15 @@ def test_the_page_compares_two_or_three_in_every_tab(monkeypatch: pytest.MonkeyP
     page.multiselect(key="systems").set_value([0]).run()
     assert not page.exception
     assert "Choose at least two systems" in " ".join(element.proto.body for element in page.get("html"))
+
+
+def test_a_score_has_one_interval_on_the_board_and_in_a_comparison(index: Index) -> None:
+    for queries, documents in ((("ar",), ("ru",)), (("en",), ("en",)), (("ar", "en"), ("ru",))):
+        selection = Selection(boards=("sample-v1",), queries=queries, documents=documents)
+        board, found = standing(index, selection), contest(index, selection, lines(index, PLAIN, TWIN))
+        for i, line in enumerate(found.lines):
+            row = board.lines.tolist().index(line)
+            assert (found.scopes[0].low[i], found.scopes[0].high[i]) == pytest.approx(
+                (board.low[row], board.high[row]), abs=0.006 if len(queries) > 1 else 1e-12
+            )
+            assert board.low[row] < board.high[row]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from clir_bench.exhibits.board_table import Rows, board_table, caution, system_address
+from clir_bench.exhibits.board_table import Rows, board_table, caution, flags_of, system_address
 from clir_bench.exhibits.gaps import comparisons, detectable, gap
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.significance import more_queries
@@ -73,9 +73,9 @@ def settled(index: Index, wish: Selection) -> Selection | None:
 
 
 def answer(index: Index, wish: Selection) -> Answer | None:
-    """The answer to a settled wish; None where no system passes that has a score."""
+    """The answer to a settled wish; None where no system passes that has a score and is not flagged as a copy."""
     s = standing(index, wish)
-    scored = np.flatnonzero(np.isfinite(s.score))
+    scored = np.flatnonzero(np.isfinite(s.score) & ~s.copied)
     group = np.flatnonzero(s.tier == 1) if s.ranked else scored[:_UNTESTED]
     if not len(group):
         return None
@@ -98,7 +98,7 @@ def headline(index: Index, found: Answer) -> str:
 def sentences(index: Index, found: Answer) -> tuple[str, ...]:
     """What the headline rests on, the smallest, the quickest on equal hardware, what would separate them; plain text."""
     warned = caution(found.standing)
-    return (*([warned] if warned else []), *_grounds(index, found))
+    return (*([warned] if warned else []), *_grounds(index, found), *_flagged(index, found))
 
 
 def _grounds(index: Index, found: Answer) -> tuple[str, ...]:
@@ -116,6 +116,20 @@ def _grounds(index: Index, found: Answer) -> tuple[str, ...]:
         told.append(f"The smallest is {_name(index, s, found.pick)}: {f'{size:.2f} GB' if size else 'it has no weights'}.")
     other = found.pick if found.pick != best else int(found.group[1])
     return (*told, *_quickest(index, found), *_to_separate(index, found, best, other))
+
+
+def _flagged(index: Index, found: Answer) -> list[str]:
+    """What is held against the best and the pick, and how many were left out as copies."""
+    s, told = found.standing, []
+    for row in dict.fromkeys((int(found.group[0]), found.pick)):
+        mine = s.entries[row]
+        if notes := flags_of(index, mine[mine >= 0]):
+            told.append(f"{_name(index, s, row)} is flagged: {'; '.join(notes)}.")
+    if copies := int(s.copied.sum()):
+        told.append(
+            f"{copies:,} more that pass{'es' * (copies == 1)} {'is' if copies == 1 else 'are'} flagged as {'a copy' if copies == 1 else 'copies'}, and left out."
+        )
+    return told
 
 
 def answer_table(index: Index, found: Answer, address: Callable[[Line], str] = system_address) -> Table:

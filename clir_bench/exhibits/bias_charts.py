@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clir_bench.exhibits.bias_tables import Rate
-from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS, Spec
+from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS, Spec, span
 from clir_bench.exhibits.pair_views import NO_OWN
-from clir_bench.standings.index import Floats, Index
+from clir_bench.standings.index import Index
 from clir_bench.standings.overview import Standing
 
 _BLUE, _GREY = "#2f79b5", "#808a94"
@@ -45,8 +45,8 @@ def quality_chart(index: Index, found: Standing, against: str, chosen: Sequence[
         for i, (name, mine) in zip(known, systems, strict=True)
     ]
     axes = {
-        "x": {"field": "x", "type": "quantitative", "title": title, "scale": _span(np.append(x[known], none)), "axis": NUMBERS},
-        "y": {"field": "y", "type": "quantitative", "title": f"{measure}, percent", "scale": _span(y[known]), "axis": NUMBERS},
+        "x": {"field": "x", "type": "quantitative", "title": title, "scale": span(np.append(x[known], none)), "axis": NUMBERS},
+        "y": {"field": "y", "type": "quantitative", "title": f"{measure}, percent", "scale": span(y[known]), "axis": NUMBERS},
         "tooltip": [{"field": field, "type": "nominal", "title": words} for field, words in (("system", "system"), ("y", measure), ("x", title))],
     }
     colour = {"field": "system", "type": "nominal", "sort": [str(index.lines[line]) for line in chosen], "legend": _LEGEND}
@@ -114,13 +114,6 @@ def _dots(values: Sequence[Mapping[str, object]], dot: str, title: str, most: fl
             {"mark": {"type": "point", "filled": True, "size": 70, "opacity": 1}, "encoding": {"x": {**x, "field": dot}}},
         ],
     }
-
-
-def _span(values: Floats) -> Spec:
-    """A scale that holds all of these, with a little room."""
-    low, high = float(values.min()), float(values.max())
-    room = 0.04 * (high - low) or 1.0
-    return {"domain": [low - room, high + room], "nice": TICKS}
 
 
 def _named(rate: Rate) -> dict[str, object]:

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench.contamination import ORDER, State
-from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
-from clir_bench.standings.costs import pace
+from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Noted, Table
+from clir_bench.standings.costs import gigabytes, pace
 from clir_bench.standings.index import Floats, Index, Line
 from clir_bench.standings.memory import column, remembered
 from clir_bench.standings.overview import Standing
 from clir_bench.standings.selection import LEVELS
+from clir_bench.trust import FLAGS
 
 Rows = npt.NDArray[np.intp]
 """Places in a standing."""
@@ -97,7 +98,7 @@ def unranked_table(index: Index, standing: Standing, rows: Rows, address: Callab
     keys, measure = ("trust", "date"), standing.selection.measure
     columns = (
         Column("system", "System", "link"),
-        Column("why", "Why it has no rank"),
+        Column("why", "Why it has no rank", "prose"),
         Column("pairs", "Pairs", "text", "how many of the chosen pairs it was evaluated on"),
         *(Column(board.key, f"{measure}, {board.label}", "percent", "mean over the chosen pairs; only where all are there") for board in standing.boards),
         *(column for column in _TAIL if column.key in keys),
@@ -137,7 +138,7 @@ def _head(measure: str) -> tuple[Column, ...]:
     return (
         Column("system", "System", "link"),
         Column("tier", "Tier", "integer", "Systems of one tier cannot be told from its leader: Holm over all pairs of systems shown, 5 %"),
-        Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
+        Column("rank", "Rank", "text", "From 1 + the systems that are surely better to all but those surely worse: 95 % for all systems at once"),
         Column(
             "score",
             measure,
@@ -163,7 +164,8 @@ _TAIL = (
     Column("seen", "Trained on it", "text", "What is disclosed of its training; several words where data sets differ, gravest first. clean: nothing of it; source seen: only what it "
            "was made from, as MS MARCO for mMARCO; train split seen: not the queries that are evaluated; test seen: those, too; undisclosed: not known"),
     Column("seen_why", "Why", "text", "What the word under Trained on it rests on"),
-    Column("trust", "Trust", "text", "claimed: as stated; consistent: possible numbers; recomputed: from its gold ranks; reproduced: run again by others"),
+    Column("trust", "Trust", "noted", "claimed: as stated; consistent: possible numbers; recomputed: from its gold ranks; reproduced: run again by others. "
+           "flagged: a maintainer has a doubt that is not cleared; flagged as a copy: it has the ranks of another model"),
     Column("parameters", "Parameters, M", "number", "Of all models that answer a query"),
     Column("dimension", "Dimension", "integer", "Numbers that stand for a document in the index"),
     Column("dtype", "Computed in", "text", "dtype of encoders and re-rankers"),
@@ -212,15 +214,9 @@ class _View:
             case "pairs":
                 return f"{s.cells[row]:,} of {s.cells_of:,}"
             case "why":
-                return self.why(row)
+                return why_unranked(self.index, s, row)
         board = next((i for i, board in enumerate(s.boards) if board.key == key), None)
         return float(s.board_scores[row, board]) if board is not None else self.fact(key, row)
-
-    def why(self, row: int) -> str:
-        s = self.standing
-        if s.cells[row] < s.cells_of:
-            return "not all pairs"
-        return s.why or "no gold ranks: nothing can be tested"
 
     def fact(self, key: str, row: int) -> Cell:
         """What its submissions say of it: the newest of them where they differ."""
@@ -247,7 +243,7 @@ class _View:
             case "seen_why":
                 return "; ".join(dict.fromkeys(map(str, column(self.index, "contamination_reason")[mine])))
             case "trust":
-                return least_trust(self.index, mine)
+                return trust_cell(self.index, mine)
             case "date":
                 return str(column(self.index, "started")[newest])[:10]
         raise KeyError(key)
@@ -279,23 +275,39 @@ def seen_words(index: Index, entries: npt.NDArray[np.int32]) -> str:
     return ", ".join(SEEN_WORDS[state] for state in reversed(ORDER) if state in states)
 
 
-def least_trust(index: Index, entries: npt.NDArray[np.int32]) -> str:
-    """The lowest level among these submissions."""
-    return min(map(str, column(index, "trust")[entries]), key=LEVELS.index)
+def why_unranked(index: Index, standing: Standing, row: int) -> str:
+    """Why the system at a place without a rank has none."""
+    if standing.copied[row]:
+        mine = standing.entries[row]
+        return f"{FLAGS['copied']}: {'; '.join(flags_of(index, mine[mine >= 0]))}"
+    if standing.cells[row] < standing.cells_of:
+        return "not all pairs"
+    return standing.why or "no gold ranks: nothing can be tested"
+
+
+def flags_of(index: Index, entries: npt.NDArray[np.int32]) -> tuple[str, ...]:
+    """The notes of the flags on these submissions, copies first, each once."""
+    copied, flags = column(index, "copied"), column(index, "flags")
+    return tuple(dict.fromkeys(str(note) for entry in sorted(entries.tolist(), key=lambda entry: not copied[entry]) for note in flags[entry]))
+
+
+def trust_cell(index: Index, entries: npt.NDArray[np.int32]) -> str | Noted:
+    """The lowest level among these submissions, and whether any of them is flagged, as a copy or otherwise."""
+    level, notes = min(map(str, column(index, "trust")[entries]), key=LEVELS.index), flags_of(index, entries)
+    return Noted(level, FLAGS["copied" if column(index, "copied")[entries].any() else "flagged"], "; ".join(notes)) if notes else level
 
 
 def _sort_keys(index: Index, standing: Standing, order: Order) -> Floats:
     """What stands first has the smallest; NaN, that is unknown, is sorted last."""
-    entries, e = standing.entries, index.entries
+    entries = standing.entries
     if order == "name":
         names = [str(index.lines[line]).casefold() for line in standing.lines]
         return np.argsort(np.argsort(names)).astype(np.float64)
     if order == "date":
-        moment = np.unique(e["started"].to_numpy(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
+        moment = np.unique(column(index, "started").astype(str), return_inverse=True)[1]  # all UTC in one form, so they sort as text
         return np.asarray(-np.where(entries >= 0, moment[np.maximum(entries, 0)], -1.0).max(1))
     if order == "size":
-        first = entries[np.arange(len(entries)), (entries >= 0).argmax(1)]
-        return np.asarray(e["weights_bytes"].to_numpy(np.float64, na_value=np.nan)[first])
+        return gigabytes(index, entries)
     return standing.loss if order == "bias loss" else -standing.worst
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from clir_bench.exhibits.tables import Column, Kind, Table
+from clir_bench.standings.index import Floats
 
 Spec = dict[str, object]
 TICKS = 8
@@ -15,6 +16,13 @@ NUMBERS: Spec = {"tickCount": TICKS, "format": ".2~f", "labelFlush": False}
 """An axis of numbers, without decimals that say nothing."""
 ROWS: Spec = {"ticks": False, "domain": False, "labelFlush": False, "labelOverlap": False, "labelPadding": 8, "labelLimit": 170}
 """An axis of names, a row each."""
+
+
+def span(values: Floats) -> Spec:
+    """A scale that holds all of these, with a little room."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.04 * (high - low) or 1.0
+    return {"domain": [low - room, high + room], "nice": TICKS}
 
 
 class Dot(NamedTuple):

@@ -10,8 +10,9 @@ import numpy as np
 from clir_bench.exhibits.board_table import Rows, board_table, over_words
 from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
 from clir_bench.exhibits.tables import Table
-from clir_bench.significance import detectable_difference, percentile_interval
+from clir_bench.significance import detectable_difference, difference_interval
 from clir_bench.standings.index import Index
+from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Evidence, Standing, evidence
 
 CHARTED = 20
@@ -32,8 +33,9 @@ def gap(index: Index, standing: Standing, a: int, b: int) -> Gap:
     found = _evidence(index, standing)
     x, y = (int(np.searchsorted(found.lines, standing.lines[row])) for row in (a, b))
     resampled = found.resampled[:, x].astype(np.float64) - found.resampled[:, y]
-    low, high = percentile_interval(resampled)
-    return Gap(float(standing.score[a] - standing.score[b]), float(low), float(high), float(resampled.std()))
+    difference = float(standing.score[a] - standing.score[b])
+    low, high = difference_interval(resampled, difference, found.topics)
+    return Gap(difference, float(low), float(high), float(resampled.std()))
 
 
 def comparisons(standing: Standing) -> int:
@@ -64,10 +66,11 @@ def tier_sentences(index: Index, standing: Standing) -> tuple[str, ...]:
 
 
 def detectable(index: Index, standing: Standing) -> tuple[float, float]:
-    """The smallest true difference to the leader that is found in four of five cases: in one comparison, and corrected for all; the median over systems."""
-    found = _evidence(index, standing)
-    ranked = np.searchsorted(found.lines, standing.lines[standing.tier > 0])
-    se = float(np.median((found.resampled[:, ranked[1:]] - found.resampled[:, ranked[:1]]).std(0)))
+    """The smallest true difference to the leader that is found in four of five cases: in one comparison, and corrected for all; the median over systems.
+
+    Kept in the index's memory.
+    """
+    se = remembered(index, ("se", standing.selection), lambda: _median_se(index, standing))
     return float(detectable_difference(se)), float(detectable_difference(se, comparisons=comparisons(standing)))
 
 
@@ -113,6 +116,12 @@ def chart_words(standing: Standing, rows: Rows) -> str:
     """What the chart shows, for who cannot see it."""
     best = f"{100 * standing.score[rows[0]]:.1f}" if len(rows) else "–"
     return f"{standing.selection.measure} of {len(rows)} system{'s' * (len(rows) != 1)} as dots with 95\u00a0% intervals, {over_words(standing)}; the first has {best} percent."
+
+
+def _median_se(index: Index, standing: Standing) -> float:
+    found = _evidence(index, standing)
+    ranked = np.searchsorted(found.lines, standing.lines[standing.tier > 0])
+    return float(np.median((found.resampled[:, ranked[1:]] - found.resampled[:, ranked[:1]]).std(0)))
 
 
 def _evidence(index: Index, standing: Standing) -> Evidence:

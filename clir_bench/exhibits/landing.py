@@ -11,14 +11,23 @@ import numpy as np
 from clir_bench.exhibits.ledger import chain_of
 from clir_bench.lineage import parent_of
 from clir_bench.measures import macro_mean
-from clir_bench.significance import TopicSums, pairwise_p, percentile_interval, rank_intervals, resampled_scores, tiers, topic_sums
+from clir_bench.significance import (
+    ZERO,
+    TopicSums,
+    difference_interval,
+    pairwise_p,
+    rank_intervals,
+    resampled_scores,
+    score_intervals,
+    separable,
+    tiers,
+    topic_sums,
+)
 from clir_bench.standings.index import Board, Floats, Index, Line
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools
 from clir_bench.standings.shapes import board_key, member
 from clir_bench.submission import DEEPER, Submission, means
-
-_EQUAL = 1e-12  # means that were summed in another order
 
 
 class Neighbour(NamedTuple):
@@ -29,7 +38,7 @@ class Neighbour(NamedTuple):
 
 
 class Tie(NamedTuple):
-    """Its tier, of so many systems that no test tells from the tier's leader, and the 95 % intervals of score and rank, topics resampled."""
+    """Its tier, of so many systems that no test tells from the tier's leader, and the 95 % intervals of its score, topics resampled, and its rank."""
 
     tier: int
     tied: int
@@ -84,11 +93,11 @@ def land(submission: Submission, index: Index | None) -> Landing:
     e, system = index.entries, Line(submission.system.name, submission.system.variant)
     others = [at for at, entry in enumerate(board.entries) if Line(e["name"].to_numpy()[entry], e["variant"].to_numpy()[entry]) != system]
     scores = board.means(measure).mean(1)
-    ranked = [at for at in others if np.isfinite(scores[at]) and board.rank_row[at] >= 0]
+    ranked = [at for at in others if np.isfinite(scores[at]) and board.rank_row[at] >= 0 and not board.copied[at]]
     beside = [Neighbour(str(e["path"].to_numpy()[board.entries[at]]), float(scores[at])) for at in ranked]
     mine, why = _placed(submission, board)
     why = why or ("" if submission.complete else "a mean over some pairs does not stand among means over all")
-    above, below = ([], []) if why else ([o for o in beside if o.mean > mean + _EQUAL], [o for o in beside if o.mean <= mean + _EQUAL])
+    above, below = ([], []) if why else ([o for o in beside if o.mean > mean + ZERO], [o for o in beside if o.mean <= mean + ZERO])
     untold = why or ("" if board.shape.topic is not None else "no layout says which queries are one question in several languages")
     return Landing(
         measure, mean, None if why else len(above) + 1, len(beside) + 1, min(above, key=lambda o: o.mean, default=None),
@@ -127,9 +136,10 @@ def _tie(mine: Board, board: Board, ranked: Sequence[int], measure: str) -> Tie:
     """Among the systems at these places of the board; the new one comes last."""
     sums = _sums(mine, board, [int(board.rank_row[at]) for at in ranked], measure, np.ones(len(board.pairs), bool))
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES)
-    tier, (low, high) = tiers(sums.scores, pairwise_p(sums.sums, sums.unit)), percentile_interval(resampled[:, -1])
-    best, worst = (int(each[-1]) for each in rank_intervals(resampled))
-    return Tie(int(tier[-1]), int((tier == tier[-1]).sum()), max(0.0, float(low)), min(1.0, float(high)), best, worst)
+    apart = separable(pairwise_p(sums.sums, sums.unit))
+    tier, (low, high) = tiers(sums.scores, apart), score_intervals(sums, resampled)
+    best, worst = (int(each[-1]) for each in rank_intervals(sums.scores, apart))
+    return Tie(int(tier[-1]), int((tier == tier[-1]).sum()), float(low[-1]), float(high[-1]), best, worst)
 
 
 def _last_step(submission: Submission, index: Index, mine: Board, others: Sequence[int], measure: str) -> LastStep | None:
@@ -150,7 +160,7 @@ def _last_step(submission: Submission, index: Index, mine: Board, others: Sequen
     if board.shape.topic is None:
         return LastStep(str(name), step.text, n, gain, None, None, None)
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES)
-    low, high = percentile_interval(resampled[:, 1] - resampled[:, 0])
+    low, high = difference_interval(resampled[:, 1] - resampled[:, 0], gain, sums.sums.shape[1])
     return LastStep(str(name), step.text, n, gain, float(low), float(high), float(pairwise_p(sums.sums, sums.unit)[0, 1]))
 
 

@@ -16,15 +16,13 @@ from clir_bench.exhibits.dots import NUMBERS, ROWS, TICKS
 from clir_bench.exhibits.tables import Column, Interval, Link, Table
 from clir_bench.lineage import Chain, Step, ledger, parent_of
 from clir_bench.records import Stage
-from clir_bench.significance import TopicSums, join, pairwise_p, percentile_interval, resampled_scores, topic_sums
-from clir_bench.standings.costs import pace
-from clir_bench.standings.index import Board, Floats, Index, Line
+from clir_bench.significance import TopicSums, difference_interval, join, pairwise_p, resampled_scores, topic_sums
+from clir_bench.standings.costs import once_seconds, pace
+from clir_bench.standings.index import Board, Index, Line
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import RESAMPLES
 from clir_bench.standings.paired import Bools, has, position
 
-ONCE = ("translate_documents", "encode_documents", "build_index")
-"""What is done once for a pool, whatever is asked of it."""
 _STAGES: TypeAdapter[tuple[Stage, ...]] = TypeAdapter(tuple[Stage, ...])
 
 
@@ -112,11 +110,6 @@ def cost_of(index: Index, boards: Sequence[Board], line: int) -> Cost:
     )
 
 
-def once_seconds(index: Index) -> Floats:
-    """Per entry, the seconds that its pool took once: translation, vectors, index; float64 [entries], NaN where none was timed."""
-    return remembered(index, ("once",), lambda: _once_seconds(index))
-
-
 def ledger_table(index: Index, found: Climb, address: Callable[[Line], str] = system_address) -> Table:
     """The ledger as a table; its rows are the rungs."""
     m = found.scope.measure
@@ -182,14 +175,6 @@ def waterfall(index: Index, found: Climb) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _once_seconds(index: Index) -> Floats:
-    timings, size = index.timings, len(index.entries)
-    once = timings["stage"].isin(ONCE).to_numpy()
-    entry = timings["entry"].to_numpy()[once]
-    spent = np.bincount(entry, timings["seconds"].to_numpy()[once], size)
-    return np.where(np.bincount(entry, minlength=size) > 0, spent, np.nan)
-
-
 def _chains(index: Index) -> tuple[Chain, ...]:
     texts = [str(text) for text in index.texts("stages")]
     known = {text: _STAGES.validate_json(text) for text in set(texts)}  # most systems have one chain on all boards
@@ -232,10 +217,10 @@ def _changes(index: Index, scope: Scope, steps: Sequence[tuple[int, int]]) -> tu
     at, known, found = {line: i for i, line in enumerate(lines)}, all(board.shape.topic is not None for board in scope.boards), []
     resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES) if known else np.full((1, len(lines)), np.nan)
     for first, second in ((at[first], at[second]) for first, second in steps):
-        low, high = percentile_interval(resampled[:, second] - resampled[:, first])
+        score, gain = float(sums.scores[second]), float(sums.scores[second] - sums.scores[first])
+        low, high = difference_interval(resampled[:, second] - resampled[:, first], gain, sums.sums.shape[1])
         p = pairwise_p(sums.sums[[first, second]], sums.unit)[0, 1] if known else np.nan
-        score = float(sums.scores[second])
-        found.append(Change(score, score - float(sums.scores[first]), float(low), float(high), float(p)))
+        found.append(Change(score, gain, float(low), float(high), float(p)))
     return tuple(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +13,9 @@ import numpy as np
 from clir_bench import languages, significance
 from clir_bench.collection import Pair
 from clir_bench.exhibits.tables import Cell, Column, Interval, Kind, Marked, Table
+from clir_bench.significance import PairTests
 from clir_bench.standings.index import Board, Floats, Index
-from clir_bench.standings.paired import Bools, Gaps, position
+from clir_bench.standings.paired import Bools, position
 from clir_bench.standings.turned import turned
 
 Order = Literal["family", "script", "score", "alphabet"]
@@ -123,9 +124,9 @@ def map_table(board: Board, mask: Bools, shown: Map, caption: str, *, order: Ord
     not the map's own values.
     """
     at = {board.pairs[i]: int(i) for i in np.flatnonzero(mask)}
-    by = shown.values if scores is None else scores
-    rows = ordered({pair.query for pair in at}, order, lambda code: _mean(at, by, code, None))
-    columns = ordered({pair.document for pair in at}, order, lambda code: _mean(at, by, None, code))
+    by, places = shown.values if scores is None else scores, _places(at)
+    rows = ordered({pair.query for pair in at}, order, lambda code: _mean(places, by, code, None))
+    columns = ordered({pair.document for pair in at}, order, lambda code: _mean(places, by, None, code))
     averaged = shown.averaged and shown.kind != "integer" and len(at) > 1
     note = f"{_groups([*rows, *columns], order) if len(at) > 1 else ''}{note}{' Means are over pairs, unweighted.' if averaged else ''}".strip()
     bare, darkest = shown.shades or (0.0, None)
@@ -137,15 +138,15 @@ def map_table(board: Board, mask: Bools, shown: Map, caption: str, *, order: Ord
     body: list[tuple[Cell, ...]] = []
     for query in rows:
         line = (_cell(shown, at.get(Pair(query, document))) for document in columns)
-        body.append((languages.name(query), *line, *(_mean(at, shown.values, query, None, mean.same) for mean in means)))
+        body.append((languages.name(query), *line, *(_mean(places, shown.values, query, None, mean.same) for mean in means)))
     for mean in means:
-        line = (_mean(at, shown.values, None, document, mean.same) for document in columns)
-        body.append((mean.title, *line, *(_mean(at, shown.values, None, None, mean.same) if other is mean else "" for other in means)))
+        line = (_mean(places, shown.values, None, document, mean.same) for document in columns)
+        body.append((mean.title, *line, *(_mean(places, shown.values, None, None, mean.same) if other is mean else "" for other in means)))
     head = [Column("query", "questions\u00a0↓ documents\u00a0→"), *(Column(code, code, shown.kind, languages.name(code)) for code in columns)]
     return Table(caption, (*head, *(Column(mean.key, mean.title, shown.kind, mean.help) for mean in means)), tuple(body), note, darkest=darkest, bare=bare)
 
 
-def difference_map(first: Cells, second: Cells, gaps: Gaps, order: Order) -> Table:
+def difference_map(first: Cells, second: Cells, gaps: PairTests, order: Order) -> Table:
     """The first system minus the second in each pair, marked where that is significant."""
     board, mask, tested = first.board, first.mask, np.isfinite(gaps.p)
     ahead, behind = (int((gaps.significant & (side > 0)).sum()) for side in (gaps.difference, -gaps.difference))
@@ -161,7 +162,7 @@ def difference_map(first: Cells, second: Cells, gaps: Gaps, order: Order) -> Tab
     )  # fmt: skip
 
 
-def rows_table(first: Cells, second: Cells | None = None, gaps: Gaps | None = None) -> Table:
+def rows_table(first: Cells, second: Cells | None = None, gaps: PairTests | None = None) -> Table:
     """Every pair as a row: n, value, interval, own-language recall and bias loss, and the same of a second system with the difference and its test."""
     board, m = first.board, first.measure
     columns = [Column("pair", "pair"), Column("query", "questions in"), Column("document", "documents in"), Column("n", "n", "integer")]
@@ -274,10 +275,23 @@ def _cell(shown: Map, i: int | None) -> Cell:
     return value if shown.marks is None else Marked(value, shown.marks[i])
 
 
-def _mean(at: Mapping[Pair, int], values: Floats, query: str | None, document: str | None, same: bool = True) -> float:
-    """The mean over the pairs of these languages, None being all; NaN unless all pairs have a value."""
-    mine = [values[i] for pair, i in at.items() if query in (None, pair.query) and document in (None, pair.document) and (same or not pair.same)]
-    return float(np.mean(mine)) if mine else np.nan
+_Places = Mapping[tuple[str | None, str | None, bool], list[int]]
+"""Places of pairs by query language, document language (None being all), and whether pairs of one language are among them."""
+
+
+def _places(at: Mapping[Pair, int]) -> _Places:
+    found = defaultdict[tuple[str | None, str | None, bool], list[int]](list)
+    for pair, i in at.items():
+        for same in (True,) if pair.same else (True, False):
+            for query, document in ((pair.query, None), (None, pair.document), (None, None)):
+                found[query, document, same].append(i)
+    return found
+
+
+def _mean(places: _Places, values: Floats, query: str | None, document: str | None, same: bool = True) -> float:
+    """The mean over the pairs of these languages; NaN unless all pairs have a value, or where there are none."""
+    mine = places.get((query, document, same))
+    return float(values[mine].mean()) if mine else np.nan
 
 
 def _list(board: Board, shown: Map, places: Sequence[int], caption: str, note: str) -> Table:

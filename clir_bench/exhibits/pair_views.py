@@ -126,7 +126,7 @@ def _unknown(systems: Sequence[Cells], shown: Shown) -> str:
 
 def _best_systems(index: Index, board: Board, mask: Bools, measure: str, lines: IntArray, order: Order) -> PairView:
     at = positions(index, board)[lines]
-    at = at[at >= 0]
+    at = at[(at >= 0) & ~board.copied[at]]
     found = winners(board, at, mask, measure)
     won = mask & (found.first >= 0)
     if not won.any():

@@ -8,9 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from clir_bench.errors import SubmissionError
-from clir_bench.events import LOG, Event, read_events
-from clir_bench.exhibits.board_table import licence_words, rank_words, system_address, worst_words
+from clir_bench.events import Event, sound_events
+from clir_bench.exhibits.board_table import licence_words, rank_words, system_address, trust_cell, worst_words
 from clir_bench.exhibits.tables import Cell, Column, Interval, Link, Table
 from clir_bench.lineage import Chain, stage_texts
 from clir_bench.records import TimingRecord
@@ -19,7 +18,7 @@ from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import standing
 from clir_bench.standings.selection import Selection
 from clir_bench.submission import Submission
-from clir_bench.trust import Assessment, Trust, trust_of
+from clir_bench.trust import FLAGS, Assessment, State, Trust, state_of
 
 STYLE = """
 ol.cb-chain{list-style:none;display:flex;flex-wrap:wrap;gap:.6rem 0;margin:.2rem 0 .6rem;padding:0}
@@ -73,14 +72,15 @@ def scores_table(index: Index, line: int) -> Table:
     columns = (
         Column("data_set", "Data set"), Column("pairs", "Pairs"), Column("n", "n", "integer", "Queries evaluated"),
         Column("tier", "Tier", "integer", "Among all systems there; those of one tier cannot be told from its leader"),
-        Column("rank", "Rank", "text", "95 % interval of its rank, topics resampled"),
+        Column("rank", "Rank", "text", "From 1 + the systems that are surely better to all but those surely worse: 95 % for all systems at once"),
         *(Column(name, name, "interval" if i == 0 else "percent", "Macro mean over its pairs") for i, name in enumerate(names)),
         Column("worst", "Worst pair", "text", "Query language first"), Column("loss", "Bias loss", "points", "Own-language mean less that of the full pool"),
         Column("lift", "Lift", "number", "Same-language lift among the first 10; 1 is indifference"),
     )  # fmt: skip
     partial = any(not index.entries["complete"].to_numpy()[entry] for entry in entries_of(index, line).values())
-    note = "A mean over some of a task's pairs does not compare with one over all." if partial else ""
-    return Table(f"{index.lines[line]} on each data set", columns, rows, note)
+    copied = any(index.boards[key].copied[index.boards[key].entries == entry].any() for key, entry in entries_of(index, line).items())
+    notes = ["A mean over some of a task's pairs does not compare with one over all."] * partial + ["What is flagged as a copy has no rank."] * copied
+    return Table(f"{index.lines[line]} on each data set", columns, rows, " ".join(notes))
 
 
 def system_facts(index: Index, line: int) -> tuple[tuple[str, str | None], ...]:
@@ -100,11 +100,8 @@ def system_facts(index: Index, line: int) -> tuple[tuple[str, str | None], ...]:
 
 
 def trust_words(index: Index, entry: int) -> tuple[str, ...]:
-    """The level of trust of a submission and its reasons."""
-    e = index.entries
-    stated = remembered(index, ("reasons",), lambda: index.texts("reasons"))[entry]
-    reasons = tuple(map(str, cast(Sequence[object], stated)))
-    found = trust_of(str(e["sha256"].to_numpy()[entry]), Assessment(cast(Trust, e["assessed"].to_numpy()[entry]), reasons), events(index))
+    """The level of trust of a submission, its reasons, and what the log says for and against it."""
+    found = _known(index, entry)
     return (found.trust, *found.reasons)
 
 
@@ -143,7 +140,7 @@ def versions_table(index: Index, line: int) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            str(row.started)[:10], f"{row.task} v{row.version}", str(row.track), _state(index, int(cast(int, row.Index))), str(row.trust), str(row.path),
+            str(row.started)[:10], f"{row.task} v{row.version}", str(row.track), state_words(index, int(cast(int, row.Index))), str(row.trust), str(row.path),
             str(row.sha256).removeprefix("sha256:")[:12],
         )
         for row in mine.itertuples()
@@ -160,21 +157,23 @@ def variants_table(index: Index, line: int, board: Board) -> Table:
         entry = int(index.entry_of[board.key][other])
         if name.name == index.lines[line].name and entry >= 0:
             score = float(scores[np.flatnonzero(board.entries == entry)[0]].mean())
-            rows.append((Link(name.variant, system_address(name)), score, int(e["evaluated"].to_numpy()[entry]), str(e["trust"].to_numpy()[entry])))
+            rows.append(
+                (Link(name.variant, system_address(name)), score, int(e["evaluated"].to_numpy()[entry]), trust_cell(index, np.array([entry], np.int32)))
+            )
     rows.sort(key=lambda row: -np.nan_to_num(float(cast(float, row[1])), nan=-1.0))
     columns = (
         Column("variant", "Variant", "link"),
         Column("score", measure, "percent"),
         Column("n", "n", "integer", "Queries evaluated"),
-        Column("trust", "Trust"),
+        Column("trust", "Trust", "noted"),
     )
     many = f"{len(rows)} variants of it stand here: the best of many is flattered by the choice." if len(rows) > 1 else ""
     return Table(f"Variants of {index.lines[line].name} on {board.title}", columns, tuple(rows), many)
 
 
 def events(index: Index) -> tuple[Event, ...]:
-    """What happened to submissions, oldest first; none where there is no log, or it does not hold, which is among the index's problems."""
-    return remembered(index, ("events",), lambda: _events(index))
+    """What happened to submissions, oldest first, as far as the log holds; what is wrong with it is among the index's problems."""
+    return remembered(index, ("events",), lambda: sound_events(index.folder)[0])
 
 
 def events_table(found: Iterable[Event], caption: str) -> Table:
@@ -211,23 +210,24 @@ def _number(index: Index, column: str, entry: int) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _state(index: Index, entry: int) -> str:
+def _known(index: Index, entry: int) -> State:
+    """The state of a submission, with its reasons."""
+    e = index.entries
+    stated = remembered(index, ("reasons",), lambda: index.texts("reasons"))[entry]
+    reasons = tuple(map(str, cast(Sequence[object], stated)))
+    return state_of(str(e["sha256"].to_numpy()[entry]), Assessment(cast(Trust, e["assessed"].to_numpy()[entry]), reasons), events(index))
+
+
+def state_words(index: Index, entry: int) -> str:
+    """Whether a submission stands, was replaced, withdrawn, or does not fit, and what it is flagged for."""
     row = index.entries.loc[entry]
     if row["withdrawn"]:
-        note = next((event.note for event in events(index) if event.event == "withdrawn" and event.sha256 == row["sha256"]), None)
-        return f"withdrawn{f': {note}' if note else ''}"
+        return f"withdrawn: {_known(index, entry).withdrawn}"
     if isinstance(row["superseded_by"], str):
         return f"superseded by {row['superseded_by']}"
     if isinstance(row["misfit"], str):
         return f"does not fit: {row['misfit']}"
     partial = "" if row["complete"] else ", not all pairs"
     corrects = f", a correction ({row['correction']})" if isinstance(row["correction"], str) else ""
-    flagged = f", flagged: {row['flag']}" if isinstance(row["flag"], str) else ""
+    flagged = f", {FLAGS['copied' if row['copied'] else 'flagged']}: {'; '.join(row['flags'])}" if len(row["flags"]) else ""
     return f"{'stands' if row['current'] else 'another stands for it'}{partial}{corrects}{flagged}"
-
-
-def _events(index: Index) -> tuple[Event, ...]:
-    try:
-        return read_events(index.folder / LOG)
-    except SubmissionError:
-        return ()

@@ -8,11 +8,11 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from clir_bench.exhibits.board_table import system_address
-from clir_bench.exhibits.ledger import Change, Scope, chain_of, changes, line_parents, once_seconds
+from clir_bench.exhibits.ledger import Change, Scope, chain_of, changes, line_parents
 from clir_bench.exhibits.tables import Cell, Column, Link, Table
 from clir_bench.lineage import Step, StepKind
 from clir_bench.records import TranslateStage
-from clir_bench.standings.costs import query_ms
+from clir_bench.standings.costs import once_seconds, query_ms
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.paired import Bools, has, position

@@ -15,7 +15,24 @@ from functools import cached_property
 from html import escape
 from typing import Literal, NamedTuple
 
-Kind = Literal["text", "percent", "points", "number", "integer", "gigabytes", "interval", "correlation", "difference", "link", "heat", "change", "ratio", "p"]
+Kind = Literal[
+    "text",
+    "prose",
+    "noted",
+    "percent",
+    "points",
+    "number",
+    "integer",
+    "gigabytes",
+    "interval",
+    "correlation",
+    "difference",
+    "link",
+    "heat",
+    "change",
+    "ratio",
+    "p",
+]
 
 
 class Interval(NamedTuple):
@@ -40,14 +57,23 @@ class Marked(NamedTuple):
     mark: str
 
 
-Cell = str | float | int | bool | Interval | Link | Marked | None
+class Noted(NamedTuple):
+    """Words, a word of warning after them, and what that rests on: read out, and shown where a pointer rests."""
+
+    text: str
+    mark: str
+    note: str
+
+
+Cell = str | float | int | bool | Interval | Link | Marked | Noted | None
 
 
 class Column(NamedTuple):
     """A column. ``percent`` and ``heat`` show fractions as percent, the latter shaded; ``points`` and ``change`` differences, with their sign, the latter shaded.
 
     ``interval``, ``correlation`` and ``difference`` hold an Interval: of a fraction, drawn; from -1 to 1; of a difference. ``ratio`` is shaded by its logarithm:
-    1 is bare, 8 and 1/8 are darkest.
+    1 is bare, 8 and 1/8 are darkest. ``prose`` is text that may take several lines; ``noted`` holds text or a Noted, whose mark and note are a column of
+    their own in files.
     """
 
     key: str
@@ -94,7 +120,7 @@ class Table:
 
     def latex(self) -> str:
         """A ``tabular`` with booktabs rules, numbers as shown."""
-        align = "".join("l" if column.kind in ("text", "link") else "r" for column in self.columns)
+        align = "".join("l" if column.kind in (*_WORDS, "link") else "r" for column in self.columns)
         lines = [" & ".join(_tex(shown(column, cell)) for column, cell in zip(self.columns, row, strict=True)) + r" \\" for row in self.rows]
         head = " & ".join(rf"\textbf{{{_tex(column.title)}}}" for column in self.columns) + r" \\"
         note = "".join(f"% {' '.join(text.split())}\n" for text in (self.note, self.source) if text)
@@ -146,6 +172,9 @@ table.cb.cb-small{font-size:.8rem}table.cb.cb-small th,table.cb.cb-small td{padd
 .cb-bar i{position:absolute;top:4px;height:6px;min-width:3px;border-radius:2px;background:color-mix(in srgb,#2f79b5 55%,transparent)}
 .cb-bar b{position:absolute;top:1px;width:2px;height:12px;margin-left:-1px;background:#2f79b5}
 .cb-note{font-size:.8rem;margin:.1rem 0 .8rem;max-width:60rem;opacity:.85}
+table.cb td.p{text-align:left;white-space:normal;min-width:14rem;max-width:30rem}
+.cb-flag{position:relative;font-weight:600;text-decoration:underline dotted;text-underline-offset:.2em;cursor:help}
+.cb-flag span{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .cb-mark{display:inline-block;min-width:.5em;text-align:left;font-weight:700}
 @media (max-width:640px){table.cb caption{max-width:calc(100vw - 1.9rem)}table.cb{font-size:.8rem}table.cb th,table.cb td{padding:.28rem .4rem}table.cb tbody th,table.cb th.n{white-space:normal;min-width:7.5rem;overflow-wrap:break-word}}
 """
@@ -163,6 +192,8 @@ def shown(column: Column, cell: Cell) -> str:
         return shown(each, cell.value) + (f" ({shown(each, cell.low)} to {shown(each, cell.high)})" if math.isfinite(cell.low) else "")
     if isinstance(cell, Marked):
         return shown(column, cell.value) + cell.mark
+    if isinstance(cell, Noted):
+        return f"{cell.text}, {cell.mark}"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, str):
@@ -180,6 +211,7 @@ def shown(column: Column, cell: Cell) -> str:
     return f"{cell:.3g}" if abs(cell) < 1000 else f"{cell:,.0f}"
 
 
+_WORDS: tuple[Kind, ...] = ("text", "prose", "noted")
 _TRIPLES: dict[Kind, Kind] = {"interval": "percent", "correlation": "correlation", "difference": "points"}
 """Kinds of columns that hold an Interval, and how its numbers are written."""
 
@@ -187,7 +219,8 @@ _TRIPLES: dict[Kind, Kind] = {"interval": "percent", "correlation": "correlation
 def _names(column: Column) -> tuple[str, ...]:
     if column.kind in _TRIPLES:
         return column.key, f"{column.key}_low", f"{column.key}_high"
-    return (column.key, f"{column.key}_address") if column.kind == "link" else (column.key,)
+    second = {"link": "address", "noted": "note"}.get(column.kind)
+    return (column.key, f"{column.key}_{second}") if second else (column.key,)
 
 
 def _parts(column: Column, cell: Cell) -> tuple[str | float | int | bool | None, ...]:
@@ -195,11 +228,13 @@ def _parts(column: Column, cell: Cell) -> tuple[str | float | int | bool | None,
         return tuple(_finite(x) for x in cell) if isinstance(cell, Interval) else (None, None, None)
     if column.kind == "link":
         return (cell.text, cell.address) if isinstance(cell, Link) else (cell if isinstance(cell, str) else None, None)
+    if column.kind == "noted":
+        return (cell.text, f"{cell.mark}: {cell.note}") if isinstance(cell, Noted) else (cell if isinstance(cell, str) else None, None)
     value = _bare(cell)
-    return (_finite(value) if not isinstance(value, Interval | Link) else None,)
+    return (_finite(value) if not isinstance(value, Interval | Link | Noted) else None,)
 
 
-def _bare(cell: Cell) -> str | float | int | bool | Interval | Link | None:
+def _bare(cell: Cell) -> str | float | int | bool | Interval | Link | Noted | None:
     """The cell without its mark."""
     return cell.value if isinstance(cell, Marked) else cell
 
@@ -219,7 +254,7 @@ def _tex(text: str) -> str:
 
 
 def _side(column: Column) -> str:
-    return "l" if column.kind in ("text", "link", "interval") else "r"
+    return "l" if column.kind in (*_WORDS, "link", "interval") else "r"
 
 
 def _title(column: Column) -> str:
@@ -264,6 +299,9 @@ def _td(column: Column, cell: Cell, head: bool, scale: _Scale) -> str:
         text = f'<a href="{escape(cell.address, quote=True)}">{text}</a>' if cell.address.startswith(("/", "?", "#", "./", "https://")) else text
     if isinstance(cell, Marked):
         text, cell = f'{escape(shown(column, cell.value))}<span class="cb-mark">{escape(cell.mark)}</span>', cell.value
+    if isinstance(cell, Noted):
+        note = escape(cell.note, quote=True)
+        text = f'{escape(cell.text)}, <span class="cb-flag" title="{note}">{escape(cell.mark)}<span>: {note}</span></span>'
     if isinstance(cell, Interval) and column.kind == "interval":
         text = f'<span class="cb-n">{shown(Column("", ""), None) if math.isnan(cell.value) else f"{100 * cell.value:.1f}"}</span> {_bar(cell, scale)}'
     if head:
@@ -271,7 +309,7 @@ def _td(column: Column, cell: Cell, head: bool, scale: _Scale) -> str:
         return f'<th scope="row"{name}>{text}</th>'
     if column.kind in ("heat", "change", "ratio"):
         return f'<td class="h"{_shade(column, cell, scale)}>{text}</td>'
-    return f'<td class="{_side(column)}">{text}</td>'
+    return f'<td class="{"p" if column.kind == "prose" else _side(column)}">{text}</td>'
 
 
 def _shade(column: Column, cell: Cell, scale: _Scale) -> str:

@@ -46,13 +46,22 @@ def tongues(found: Standing) -> tuple[str, ...]:
 
 
 def language_scores(found: Standing, code: str, side: Side) -> Floats:
-    """Per system of the standing: macro mean over the chosen pairs with the language on that side, then over data sets; NaN unless all have gold ranks."""
+    """Per system of the standing: macro mean over the chosen pairs with the language on that side, then over data sets.
+
+    NaN unless it has gold ranks for all of them and is not flagged as a copy.
+    """
     parts = []
     for b, (board, mask) in enumerate(zip(found.boards, found.pairs, strict=True)):
         if (mine := _with(board, mask, code, side)).any():
             at = np.searchsorted(board.entries, found.entries[:, b])
             at[found.entries[:, b] < 0] = 0
-            parts.append(np.where((found.entries[:, b] >= 0) & (board.rank_row[at] >= 0), board.means(found.selection.measure)[at][:, mine].mean(1), np.nan))
+            parts.append(
+                np.where(
+                    (found.entries[:, b] >= 0) & (board.rank_row[at] >= 0) & ~board.copied[at],
+                    board.means(found.selection.measure)[at][:, mine].mean(1),
+                    np.nan,
+                )
+            )
     return np.asarray(np.mean(parts, axis=0)) if parts else np.full(len(found.lines), np.nan)
 
 
@@ -88,7 +97,7 @@ def overview_table(index: Index, found: Standing, address: Callable[[str], str])
         Column("held_score", f"best {measure}", "percent", "macro mean over the chosen pairs with its documents"), Column("held_best", "of", "link"),
     )  # fmt: skip
     note = "A pair of one language counts on both sides. " if one_language(found) else ""
-    note += "The best is the highest score of the systems that have all of those pairs; who cannot be told from it is on the language's page. Only systems with gold ranks."
+    note += "The best is the highest score of the systems that have all of those pairs; who cannot be told from it is on the language's page. Only systems with gold ranks that are not flagged as copies."
     return Table(f"Languages, {measure}", columns, tuple(rows), note)
 
 

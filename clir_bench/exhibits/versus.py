@@ -20,7 +20,7 @@ from clir_bench.exhibits.tables import Cell, Column, Interval, Marked, Table
 from clir_bench.standings.index import Board, Floats, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import RESAMPLES
-from clir_bench.standings.paired import Bools, Gaps, Ints, compared, has, position
+from clir_bench.standings.paired import Bools, Ints, compared, has, position
 from clir_bench.standings.selection import Selection
 
 MOST = 6
@@ -39,9 +39,10 @@ class Elsewhere(NamedTuple):
 class Scope(NamedTuple):
     """A data set, or all of them together, each with an equal weight. Arrays over the systems, or [systems, systems]: row minus column.
 
-    ``low``, ``high`` and ``least``, ``most`` of differences: 95 %, topics resampled. ``p``: topics flipped, in closed form for more than two systems;
+    ``low``, ``high`` and ``least``, ``most`` of differences: 95 %, topics resampled. ``p``: topics flipped;
     ``apart``: significant at 5 % after Holm over all pairs of these systems. ``detectable``: the smallest true difference found with 80 % power; ``more``: how
-    many more topics would find the one there is, 0 where it is found already, inf where there is none. ``elsewhere``: or why that is not known.
+    many more topics would find the one there is, 0 where it is found already, inf where there is none, NaN where one topic shows no spread. ``elsewhere``: or
+    why that is not known.
     """
 
     title: str
@@ -63,7 +64,7 @@ class Scope(NamedTuple):
     def more_queries(self, a: int, b: int) -> float:
         """The evaluated queries of ``more`` topics."""
         more = float(self.more[a, b])
-        return math.ceil(more * self.queries / self.topics) if math.isfinite(more) else math.inf
+        return math.ceil(more * self.queries / self.topics) if math.isfinite(more) else more
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Contest:
     places: tuple[tuple[int, ...], ...]
     scopes: tuple[Scope, ...]
     missing: tuple[str, ...]
-    _gaps: dict[tuple[int, int, int], Gaps] = field(default_factory=dict)
+    _gaps: dict[tuple[int, int, int], sig.PairTests] = field(default_factory=dict)
 
     def letter(self, system: int) -> str:
         """What stands for the system where its name would be too long."""
@@ -92,7 +93,7 @@ class Contest:
         """Its name, and the letter that stands for it."""
         return f"{self.names[system]} ({self.letter(system)})"
 
-    def gaps(self, board: int, a: int, b: int) -> Gaps:
+    def gaps(self, board: int, a: int, b: int) -> sig.PairTests:
         """System ``a`` against ``b``, pair by pair of languages."""
         if (board, a, b) not in self._gaps:
             places = self.places[board]
@@ -113,15 +114,17 @@ def verdict(found: Contest, scope: Scope, a: int, b: int) -> str:
     better, worse = (a, b) if scope.difference[a, b] >= 0 else (b, a)
     d, low, high, p = (100 * float(x[better, worse]) for x in (scope.difference, scope.least, scope.most, scope.p))
     over = f"over {scope.pairs:,} pair{'s' * (scope.pairs > 1)} and {scope.topics:,} topics ({scope.title})"
-    if d == 0:
+    if not sig.sign(d / 100):
         return f"{found.names[a]} and {found.names[b]} have the same mean {found.measure} {over}."
     says = f"{d:.1f} points in {found.measure}, 95\u00a0% interval {_points(low)} to {_points(high)}, p {_p(p / 100)}"
     if isinstance(scope.elsewhere, Elsewhere):
         says += f"; for other languages {' to '.join(_points(100 * float(bound[better, worse])) for bound in scope.elsewhere)}"
     if scope.p[a, b] <= 1 - LEVEL:
         return f"{found.names[better]} is better than {found.names[worse]} {over}: {says}."
-    more = f"{float(scope.more[a, b]):,.0f} more topics, some {scope.more_queries(a, b):,.0f} queries"
-    return f"{found.names[better]} is ahead of {found.names[worse]} {over}, but the two cannot be told apart: {says}. It would take about {more}, to find such a difference in this comparison alone."
+    more = f"It would take about {float(scope.more[a, b]):,.0f} more topics, some {scope.more_queries(a, b):,.0f} queries, to find such a difference in this comparison alone"
+    if not math.isfinite(scope.more[a, b]):
+        more = "One topic has no spread, so it cannot be said how many would settle it"
+    return f"{found.names[better]} is ahead of {found.names[worse]} {over}, but the two cannot be told apart: {says}. {more}."
 
 
 def overall_table(found: Contest, a: int, b: int) -> Table:
@@ -276,17 +279,17 @@ def _sums(board: Board, mask: Bools, places: Sequence[int], measure: str) -> sig
 def _scope(title: str, sums: sig.TopicSums, pairs: int, queries: int) -> Scope:
     topics = sums.sums.shape[1]
     drawn = sig.resampled_scores(sums.scores, sums.centred, RESAMPLES)
-    low, high = sig.percentile_interval(drawn, LEVEL)
+    low, high = sig.score_intervals(sums, drawn, LEVEL)
     i, j = np.triu_indices(len(sums.scores), 1)
-    least, most = sig.percentile_interval(drawn[:, i] - drawn[:, j], LEVEL)
     difference = sums.scores[i] - sums.scores[j]
-    p = sig.sign_flip(sums.sums[i] - sums.sums[j], FLIPS) if len(i) == 1 else sig.pairwise_p(sums.sums, sums.unit)[i, j]
+    least, most = sig.difference_interval(drawn[:, i] - drawn[:, j], difference, topics, LEVEL)
+    p = sig.sign_flip(sums.sums[i] - sums.sums[j], FLIPS)
     error = sig.topic_se(sums.centred[i] - sums.centred[j])
-    detectable = np.where(error > 0, sig.detectable_difference(error, 1 - LEVEL), np.nan)
+    detectable = np.where((error > 0) & np.isfinite(error), sig.detectable_difference(error, 1 - LEVEL), np.nan)
     more = np.where(p <= 1 - LEVEL, 0, sig.more_queries(difference, error, topics, 1 - LEVEL))
     square = partial(_square, len(sums.scores), i, j)
     return Scope(
-        title, pairs, queries, topics, sums.scores, np.clip(low, 0, 1), np.clip(high, 0, 1), square(difference, -difference, 0), square(least, -most, 0),
+        title, pairs, queries, topics, sums.scores, low, high, square(difference, -difference, 0), square(least, -most, 0),
         square(most, -least, 0), square(p, p, 1), square(sig.holm(p) <= 1 - LEVEL, sig.holm(p) <= 1 - LEVEL, 0).astype(bool),
         square(detectable, detectable, np.nan), square(more, more, np.inf),
     )  # fmt: skip

@@ -19,6 +19,7 @@ import torch
 from clir_bench.collection import FloatArray
 from clir_bench.errors import MissingExtra, ModelError
 from clir_bench.integrations.mteb import _READS_SUBSET, _dense, task_class
+from clir_bench.records import moves
 from clir_bench.vectors import DOCUMENT_PROMPTS, Batch, EncoderFacts, Role, gather
 
 try:
@@ -204,6 +205,8 @@ def find_meta(name: str, revision: str | None, remote_code: bool) -> Any:
         raise ModelError(f"{error.args[0]} Models outside mteb's registry are named without 'mteb:'.") from error
     if revision and meta.revision and revision != meta.revision:
         raise ModelError(f"{name}: mteb has revision {meta.revision}, not {revision}. Leave --revision away, or name the model without 'mteb:'.")
+    if moves(str(revision or meta.revision or "")):
+        raise ModelError(f"{name}: {revision or meta.revision} is a branch, where another model may stand tomorrow. Name its commit: --revision COMMIT.")
     if revision and not meta.revision:
         meta = meta.model_copy(update={"revision": revision})
     similarity = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")

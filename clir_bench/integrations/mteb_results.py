@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from clir_bench import languages
 from clir_bench.collection import Pair
 from clir_bench.errors import SubmissionError
+from clir_bench.evaluate import signature
 from clir_bench.integrations.mteb import DOCUMENT_FIRST, MEASURE_KINDS, class_name, mteb_revision, task_class
 from clir_bench.measures import DEFAULT_MEASURES, parse_measure
 from clir_bench.provenance import collect
-from clir_bench.records import ExternalStage, ModelReference, PairRecord, StatRecord, SystemRecord, TaskRecord
+from clir_bench.records import ExternalStage, ModelReference, PairRecord, StatRecord, SystemRecord, TaskRecord, moves
 from clir_bench.strict import problems_in
 from clir_bench.submission import FORMAT, Submission
 from clir_bench.task import Task, load_task, task_names
@@ -95,17 +96,18 @@ def _read(path: Path, model_meta: Path) -> Submission:
     if problems:
         raise SubmissionError.of(str(path), problems)
     total = task.expect.pairs if task else max(len(counts), len(records))
-    reference = ModelReference(name=model, revision=meta.get("revision") or "unknown", parameters=meta.get("n_parameters") or None, licence=meta.get("license"))
+    revision = meta.get("revision") or "unknown"
+    revision = "unknown" if moves(str(revision)) else revision
+    reference = ModelReference(name=model, revision=revision, parameters=meta.get("n_parameters") or None, licence=meta.get("license"))
     source = f"mteb {content.get('mteb_version')}, {name}, data set revision {content.get('dataset_revision')}"
+    stages = (ExternalStage(kind="external", model=reference, source=source),)
     return Submission(
         format=FORMAT,
         task=TaskRecord(
             name=task.name if task else f"mteb:{name}", version=task.version if task else 1, track="retrieval", depth=100, fingerprint=None,
             documents=None, queries=None, pairs=total,
         ),
-        system=SystemRecord(
-            name=model, variant="mteb", signature=f"{model}@{reference.revision} | {source}", stages=(ExternalStage(kind="external", model=reference, source=source),)
-        ),
+        system=SystemRecord(name=model, variant="mteb", signature=signature(stages), stages=stages),
         complete=len(records) == total,
         pool={},
         pairs=tuple(records[pair] for pair in sorted(records)),

@@ -17,6 +17,8 @@ from clir_bench.collection import Pair
 from clir_bench.compare import as_record, compare
 from clir_bench.errors import SubmissionError
 from clir_bench.exhibits.bias_tables import STATED
+from clir_bench.exhibits.board_table import flags_of, why_unranked
+from clir_bench.exhibits.quality_cost import fronts
 from clir_bench.layout import find_layout
 from clir_bench.standings.costs import pace
 from clir_bench.standings.index import Board, Index
@@ -28,9 +30,10 @@ Record = dict[str, object]
 _FACTS = ("parameters", "weights_bytes", "licence", "licence_class", "embedding_dim", "dtype")
 _OF_SUBMISSION = (
     "path", "sha256", "board", "track", "depth", "fingerprint", "complete", "evaluated", "injected", "trust", "contamination", "contamination_reason",
-    "replaces", "correction", "superseded_by", "withdrawn", "flag", "misfit", "current", *_FACTS, "started", "seconds", "hardware", "python", "clir_bench",
+    "replaces", "correction", "superseded_by", "withdrawn", "flags", "copied", "misfit", "current", *_FACTS, "started", "seconds", "hardware", "python", "clir_bench",
     "git_commit", "submitter",
 )  # fmt: skip
+_TRUST = ("trust", "flags", "copied")
 _COUNTS = ("parameters", "weights_bytes", "embedding_dim", "depth", "evaluated", "injected")  # whole numbers, though NaN among them makes floats
 _TEXTS = ("signature", "command", "citation", "notes", "reasons")
 
@@ -86,7 +89,7 @@ def whole_system(index: Index, line: int) -> Record:
 
 
 def placed(index: Index, found: Standing, row: int) -> Record:
-    """A system's place in a standing. ``n`` counts the queries behind its score."""
+    """A system's place in a standing. ``n`` counts the queries behind its score; ``on_front`` names the costs on whose Pareto front it is."""
     line, entries = int(found.lines[row]), found.entries[row]
     mine = entries[entries >= 0]
     newest = int(mine[np.argmax(index.entries["started"].to_numpy()[mine])])
@@ -98,6 +101,7 @@ def placed(index: Index, found: Standing, row: int) -> Record:
         "address": _address(index, line),
         "tier": int(found.tier[row]) or None,
         "rank": [int(found.rank_low[row]), int(found.rank_high[row])] if found.tier[row] else None,
+        "why_unranked": None if found.tier[row] else why_unranked(index, found, row),
         "score": number(found.score[row]),
         "interval": interval(found.low[row], found.high[row]),
         "n": found.queries if whole else None,
@@ -110,6 +114,9 @@ def placed(index: Index, found: Standing, row: int) -> Record:
         **{column: _cell(index, newest, column) for column in _FACTS},
         "ms_per_query": ms,
         "hardware": hardware,
+        "flags": list(flags_of(index, mine)),
+        "copied": bool(found.copied[row]),
+        "on_front": [cost for cost, on in fronts(index, found).items() if on[row]],
         "submissions": {each.key: _state(index, int(entry)) for each, entry in zip(found.boards, entries, strict=True) if entry >= 0},
     }
 
@@ -130,7 +137,7 @@ def of_pair(index: Index, found: Board, pair: Pair, measure: str) -> list[Record
             "mean": number(total[row] / n),
             "interval": interval(low[row], high[row]),
             "own_language": number(own[row] / n),
-            "trust": str(index.entries.at[int(found.entries[row]), "trust"]),
+            **{column: _cell(index, int(found.entries[row]), column) for column in _TRUST},
         }
         for row in order
     ]
@@ -181,7 +188,7 @@ def _by_measure(found: Board, values: npt.NDArray[np.float64]) -> dict[str, floa
 
 
 def _state(index: Index, entry: int) -> Record:
-    return {column: _cell(index, entry, column) for column in ("trust", "contamination", "complete", "started")}
+    return {column: _cell(index, entry, column) for column in (*_TRUST, "contamination", "complete", "started")}
 
 
 def _address(index: Index, line: int) -> str:
@@ -192,6 +199,8 @@ def _address(index: Index, line: int) -> str:
 def _cell(index: Index, entry: int, column: str) -> object:
     """A cell of the table of submissions as JSON has it; missing is None."""
     value: object = index.entries.at[entry, column]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     if pd.isna(value):  # type: ignore[call-overload]
         return None
     return int(cast(float, value)) if column in _COUNTS else value.item() if isinstance(value, np.generic) else value

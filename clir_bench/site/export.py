@@ -19,6 +19,7 @@ from clir_bench.site import api_records
 from clir_bench.site import pages as site_pages
 from clir_bench.site.api import FILES
 from clir_bench.site.frame import document
+from clir_bench.site.ranks import write_ranks
 from clir_bench.standings.index import Index
 
 MARK = "site.json"
@@ -70,6 +71,8 @@ def _write(index: Index, folder: Path, show: bool) -> int:
             progress.update()
     for name in FILES:
         shutil.copyfile(index.path / f"{name}.parquet", folder / f"{name}.parquet")
+    for board in index.boards.values():
+        write_ranks(index, board, folder)
     for name, content in _records(index):
         (folder / name).write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
     return count

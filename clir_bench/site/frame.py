@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from clir_bench.exhibits import maps, profile, tables
 
-MENU = (("index.html", "Leaderboard"), ("languages.html", "Languages"), ("about.html", "About"))
+MENU = (
+    ("index.html", "Leaderboard"), ("cost.html", "Cost"), ("bias.html", "Bias"), ("pipeline.html", "Pipeline"), ("languages.html", "Languages"), ("about.html", "About"),
+)  # fmt: skip
 _ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h1v1H0z" fill="#1f5f99"/><path d="M1 0h1v1H1zM0 1h1v1H0z" fill="#74b0da"/><path d="M1 1h1v1H1z" fill="#114a80"/></svg>'
 # What the pages are not allowed they cannot do, whatever a submission's texts hold.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -32,6 +35,12 @@ footer{margin-top:3rem;padding-top:.8rem;padding-bottom:1.5rem;font-size:.85rem}
 STYLE = f"{_STYLE}{tables.STYLE}{maps.STYLE}{profile.STYLE}".replace("\n", "")
 
 
+_FOOT = (
+    '<a href="{up}about.html">How it is computed</a> · <a href="{up}cost.html">Quality against cost</a> · <a href="{up}bias.html">Bias</a> · '
+    '<a href="{up}pipeline.html">Pipeline</a>'
+)
+
+
 class Page(NamedTuple):
     """A page: its file below the site, its title, what it is in a sentence, and its parts as HTML."""
 
@@ -52,13 +61,30 @@ def document(page: Page, foot: str) -> str:
         f'<body><a class="skip" href="#content">To the content</a><header><b>clir-bench</b><nav aria-label="Pages"><ul>{menu}</ul></nav></header>\n'
         f'<main id="content"><h1>{escape(page.title)}</h1><p>{escape(page.lead)}</p>\n'
         + "\n".join(page.parts)
-        + f'\n</main><footer><p>{escape(foot)} <a href="{up}about.html">How it is computed</a></p></footer></body></html>\n'
+        + f"\n</main><footer><p>{escape(foot)} {_FOOT.format(up=up)}</p></footer></body></html>\n"
     )
 
 
 def up_from(file: str) -> str:
     """The way from a page to the site's root, as the start of a relative address."""
     return "./" + "../" * file.count("/")
+
+
+def still(table: tables.Table, up: str) -> tables.Table:
+    """The table with links to the site's own pages of systems; links to views that need a server become words."""
+    return replace(table, rows=tuple(tuple(_still_cell(cell, up) for cell in row) for row in table.rows))
+
+
+def _still_cell(cell: tables.Cell, up: str) -> tables.Cell:
+    if not isinstance(cell, tables.Link) or cell.address.startswith(("https://", "./languages/")):
+        return cell
+    asked = parse_qs(urlsplit(cell.address).query).get("system")
+    return tables.Link(cell.text, f"{up}{system_file(asked[0])}") if asked else cell.text
+
+
+def system_file(system: str) -> str:
+    """The page of a system. No name holds a ``~``, so two systems never share a file."""
+    return f"systems/{system.replace('/', '~')}.html"
 
 
 def heading(text: str) -> str:

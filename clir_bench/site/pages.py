@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import cast
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
@@ -22,9 +20,11 @@ from clir_bench.exhibits.pair_views import best_systems
 from clir_bench.exhibits.published import claim_rows, published_table
 from clir_bench.exhibits.tables import Cell, Column, Link, Table
 from clir_bench.records import TimingRecord
+from clir_bench.site import views
 from clir_bench.site.api import FILES
 from clir_bench.site.citation import bibtex
-from clir_bench.site.frame import Page, code, heading, linked, listed, sentences, side_by_side, up_from
+from clir_bench.site.frame import Page, code, heading, linked, listed, sentences, side_by_side, still, system_file, up_from
+from clir_bench.site.ranks import rank_file, recipe
 from clir_bench.standings.index import Board, Index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing, standing
@@ -48,7 +48,7 @@ _TOLD = (
 def count(index: Index) -> int:
     """How many pages there are."""
     usual = standing(index, Selection())
-    return 3 + (len(usual.lines) > MOST) + len(index.boards) + len(index.lines) + len(tongues.tongues(usual))
+    return 6 + (len(usual.lines) > MOST) + len(index.boards) + len(views.biased(index)) + len(index.lines) + len(tongues.tongues(usual))
 
 
 def pages(index: Index) -> Iterator[Page]:
@@ -59,8 +59,11 @@ def pages(index: Index) -> Iterator[Page]:
         yield Page(_ALL, "All systems", _LEAD, _ranking(index, usual, "./"))
     yield _about(index)
     yield from (_board(index, board) for board in index.boards.values())
+    yield views.cost_page(index, usual)
+    yield from views.bias_pages(index, usual)
+    yield views.pipeline_page(index, usual)
     table = tongues.overview_table(index, usual, lambda tag: f"./languages/{tag}.html")
-    yield Page("languages.html", "Languages", "How each language is served: questions asked in it, and documents found in it.", [_still(table, "./").html()])
+    yield Page("languages.html", "Languages", "How each language is served: questions asked in it, and documents found in it.", [still(table, "./").html()])
     yield from (_language(index, usual, tag) for tag in tongues.tongues(usual))
     yield from (_system(index, line) for line in range(len(index.lines)))
 
@@ -70,7 +73,7 @@ def _home(index: Index, usual: Standing) -> Page:
         (board.title, f"./data/{key}.html", f", {len(board.pairs):,} pair{'s' * (len(board.pairs) > 1)}, n = {int(board.shape.n.sum()):,} queries")
         for key, board in index.boards.items()
     ]
-    files = [(name, f"./{name}", "") for name, _ in _files()]
+    files = [(name, f"./{name}", "") for name, _ in _files(index) if "/" not in name]
     return Page("index.html", "Leaderboard", _LEAD, [linked("Data sets", sets), linked("All numbers", files), *_ranking(index, usual, "./", MOST)])
 
 
@@ -86,9 +89,14 @@ def _board(index: Index, board: Board) -> Page:
         ("Measures", ", ".join(board.measures)),
     )
     oracle = "Relevant documents were put among the candidates that are re-ranked: it is compared with itself only. " if board.oracle else ""
-    parts = [profile.facts_html(facts), *_ranking(index, found, up_from(file))]
+    up = up_from(file)
+    more = [
+        ("gold ranks of every system, as parquet", f"{up}{rank_file(board)}", ""),
+        *(("bias", f"{up}bias/{board.key}.html", "") for _ in (0,) if board in views.biased(index)),
+    ]
+    parts = [profile.facts_html(facts), linked("Beside it", more), *_ranking(index, found, up)]
     if (best := best_systems(index, board, every, found.selection.measure, found.lines, "family")).rows:
-        parts += [heading("Who is best where"), side_by_side(*best.maps, *best.lists)]
+        parts += [heading("Who is best where"), side_by_side(*best.maps, *best.lists), best.rows.html(small=True)]
     return Page(file, board.title, f"{oracle}Version {board.shape.version}; a pair is the language of the question and that of the documents.", parts)
 
 
@@ -101,11 +109,11 @@ def _ranking(index: Index, found: Standing, up: str, most: int | None = None) ->
         parts.append(linked(f"The first {most:,} systems", [(f"all {len(found.lines):,}", f"{up}{_ALL}", " are on a page of their own")]))
     if len(ranked):
         table = board_table(index, found, ranked, (*usual_columns(found), "hardware"))
-        parts += [_still(table, up).html(), sentences(*tier_sentences(index, found))]
+        parts += [still(table, up).html(), sentences(*tier_sentences(index, found))]
     else:
         parts.append(sentences(f"Nothing is ranked: {found.why}."))
     if len(others):
-        parts.append(_still(unranked_table(index, found, others), up).html())
+        parts.append(still(unranked_table(index, found, others), up).html())
     if (published := published_table(index, found)).rows:
         parts += [heading("As published"), published.html(small=True)]
     return parts
@@ -124,7 +132,7 @@ def _language(index: Index, usual: Standing, tag: str) -> Page:
             note = "Macro mean over pairs, then over data sets; not tested here: neighbours may well be equal."
             known = int(np.isfinite(scores).sum())
             caption = f"{words}, {tongues.pair_words(usual, tag, side)}: the best {len(best)} of {known} system{'s' * (known > 1)}"
-            parts += [heading(words), _still(Table(caption, columns, tuple(rows), note), up_from(file)).html()]
+            parts += [heading(words), still(Table(caption, columns, tuple(rows), note), up_from(file)).html()]
     leader = tongues.serving(index, usual, tag, "query").line
     if leader is not None:
         tables = (tongues.partners_table(index, board, leader, mask, tag, measure) for board, mask in zip(usual.boards, usual.pairs, strict=True))
@@ -146,7 +154,7 @@ def _system(index: Index, line: int) -> Page:
     happened = profile.events_table([event for event in profile.events(index) if event.path in paths], f"What happened to submissions of {name}")
     parts += [heading("History"), versions.html(small=True), *([happened.html(small=True)] if happened.rows else [])]
     lead = "What the system is made of, how it does on each data set, and what is needed to trust and to repeat its numbers."
-    return Page(_file_of(str(name)), str(name), lead, parts)
+    return Page(system_file(str(name)), str(name), lead, parts)
 
 
 def _on_board(index: Index, board: Board, line: int, entry: int) -> list[str]:
@@ -178,11 +186,19 @@ def _about(index: Index) -> Page:
         parts += [heading("Problems"), *map(sentences, index.problems)]
     if events := profile.events(index):
         parts += [heading("Events"), profile.events_table(events, "What happened to submissions, the newest first").html(small=True)]
+    redo = [heading("Redo a test"), sentences(*_REDO), code(script)] if (script := recipe(index)) else []
     return Page(
         "about.html",
         "About",
         "What is counted, how it is computed, and where the numbers can be had.",
-        [*parts, heading("All numbers"), listed((name, f"./{name}", f": {says}") for name, says in _files()), heading("Citation"), code(bibtex(index))],
+        [
+            *parts,
+            heading("All numbers"),
+            listed((name, f"./{name}", f": {says}") for name, says in _files(index)),
+            *redo,
+            heading("Citation"),
+            code(bibtex(index)),
+        ],
     )
 
 
@@ -195,17 +211,24 @@ _MEANING = (
      "A score is the unweighted mean over pairs, then over data sets; n is the number of evaluated queries. A system that lacks a pair has no score."),
     ("Intervals and tiers", "The same question is asked in several languages, so topics are resampled whole: intervals are 95\u00a0% of 1,000 such resamples.",
      "The best system without a tier leads one; those that a test cannot tell from it join (topics flipped, Holm over all pairs of systems, 5\u00a0%).",
-     "A tier is no statement of equality, and the rank interval says how far a place could move."),
+     "A tier is no statement of equality. Ranks are intervals: from 1 + the systems that are surely better to all but those surely worse."),
     ("Bias", "Own-language recall is what the system would find had the pool held only the language of the document; bias loss is that less what it finds.",
      "Same-language lift is the share of the question's language among the first 10 over its share of the pool; 1 is indifference.", STATED),
     ("Trust", "claimed: as stated. consistent: the numbers are possible. recomputed: each follows from the gold ranks in the submission. reproduced: run again by others.",
-     "The check decides it, never the submitter."),
+     "The check decides it, never the submitter. flagged: suspiciously like another model, or doubted, until a maintainer clears it; flagged as a copy: without a rank, too."),
     ("Training data", "clean: nothing of the data set is disclosed as training data. undisclosed: not known, and never counted as clean.",
      "source seen: what the data set was made from. train split seen: its own training part. test seen: the evaluated queries."),
 )  # fmt: skip
 
 
-def _files() -> list[tuple[str, str]]:
+_REDO = (
+    "The files of gold ranks say where each system found each relevant document: query and document are languages, query_id and topic are as in the collection,",
+    "number counts evaluated queries, grade is the document's. Of a system: its rank, 255 where that is below the hundredth, 0 for a pair it was not evaluated on.",
+    "Every measure, interval and test here follows from them. This, run where the site lies, compares two systems; the board itself takes the normal limit of the same flips.",
+)
+
+
+def _files(index: Index) -> list[tuple[str, str]]:
     """The files beside the pages, and what they hold."""
     return [
         *((f"{name}.parquet", "as in the index") for name in FILES),
@@ -213,24 +236,8 @@ def _files() -> list[tuple[str, str]]:
         ("systems.json", "systems and their facts"),
         ("claims.json", "published numbers"),
         ("events.json", "the log"),
+        *((rank_file(board), "gold ranks: a row a relevant document, a column a system") for board in index.boards.values()),
     ]
-
-
-def _still(table: Table, up: str) -> Table:
-    """The table with links to the site's own pages of systems; links to views that need a server become words."""
-    return replace(table, rows=tuple(tuple(_still_cell(cell, up) for cell in row) for row in table.rows))
-
-
-def _still_cell(cell: Cell, up: str) -> Cell:
-    if not isinstance(cell, Link) or cell.address.startswith(("https://", "./languages/")):
-        return cell
-    asked = parse_qs(urlsplit(cell.address).query).get("system")
-    return Link(cell.text, f"{up}{_file_of(asked[0])}") if asked else cell.text
-
-
-def _file_of(system: str) -> str:
-    """No name holds a ``~``, so two systems never share a file."""
-    return f"systems/{system.replace('/', '~')}.html"
 
 
 def _texts(index: Index, column: str) -> list[object]:

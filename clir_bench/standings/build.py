@@ -31,19 +31,31 @@ from clir_bench import resources
 from clir_bench.claims import FOLDER as CLAIMS
 from clir_bench.collection import Pair
 from clir_bench.errors import ClirBenchError
-from clir_bench.events import LOG, Event, parse_events, sha256_of
+from clir_bench.events import Event, sha256_of, sound_events
 from clir_bench.files import replacing
 from clir_bench.progress import bar
 from clir_bench.resources import cache_dir
 from clir_bench.standings.extract import SCHEMAS, Extract, Ranks, Row, extract_file
 from clir_bench.standings.shapes import Member, board_key, shape_of
-from clir_bench.trust import Assessment, Trust, trust_of
+from clir_bench.trust import Assessment, Trust, state_of
 
 FOLDER = "CLIR_BENCH_SUBMISSIONS"
 """The environment variable that names the folder of submissions to a server."""
 PROBLEMS = "problems.json"
 """In an index: what is wrong with which files."""
-_READ_BY = ("contamination", "events", "layout", "licences", "measures", "models", "records", "significance", "submission", "trust")  # what decides a row
+_READ_BY = (
+    "contamination",
+    "events",
+    "layout",
+    "licences",
+    "measures",
+    "models",
+    "records",
+    "significance",
+    "submission",
+    "training_data",
+    "trust",
+)  # what decides a row
 _POOL = 48  # files from which a second process pays
 
 
@@ -211,9 +223,12 @@ def _read(folder: Path, paths: Sequence[str], show: bool) -> Iterator[Extract | 
 
 def _write(target: Path, folder: Path, known: _Known, kept: Sequence[int], extracts: Sequence[Extract]) -> list[str]:
     """All files of the index; what is wrong with submissions that do not fit their collection."""
-    systems = [dict(known.systems[row]) for row in kept] + [{**e.system, "asked": json.dumps(e.asked)} for e in extracts]
-    ranks = [known.ranks(row) for row in kept] + [extract.ranks for extract in extracts]
-    events, problems = _events(folder)
+    unordered = [dict(known.systems[row]) for row in kept] + [{**e.system, "asked": json.dumps(e.asked)} for e in extracts]
+    order = sorted(range(len(unordered)), key=lambda i: str(unordered[i]["path"]))  # whichever were there before, the same files give the same index
+    place = {i: number for number, i in enumerate(order)}
+    systems = [unordered[i] for i in order]
+    ranks = [known.ranks(kept[i]) if i < len(kept) else extracts[i - len(kept)].ranks for i in order]
+    events, problems = sound_events(folder)
     accepted = {event.path: i for i, event in reversed(list(enumerate(events))) if event.event == "accepted"}
     boards: dict[str, list[int]] = {}
     for i, system in enumerate(systems):
@@ -239,13 +254,16 @@ def _write(target: Path, folder: Path, known: _Known, kept: Sequence[int], extra
                 placed.append(shape.place(members[i].asked, mine))
         np.save(target / f"ranks-{board}.npy", np.stack(placed) if placed else np.zeros((0, shape.width), np.uint8))
     _settle(systems, events)
-    pq.write_table(pa.Table.from_pylist(systems), target / "systems.parquet")
-    new_row = {old: new for new, old in enumerate(kept)}
+    whole = pa.Table.from_pylist(systems)
+    flags = pa.array([system["flags"] for system in systems], pa.list_(pa.string()))  # with no flag at all, their type is not seen
+    pq.write_table(whole.set_column(whole.column_names.index("flags"), "flags", flags) if systems else whole, target / "systems.parquet")
+    new_row = {old: place[i] for i, old in enumerate(kept)}
     for name, schema in SCHEMAS.items():
-        parts = [e.tables[name].append_column("entry", pa.array(np.full(len(e.tables[name]), len(kept) + i, np.int32))) for i, e in enumerate(extracts)]
+        parts = [e.tables[name].append_column("entry", pa.array(np.full(len(e.tables[name]), place[len(kept) + i], np.int32))) for i, e in enumerate(extracts)]
         if kept:
             parts.insert(0, _renumbered(known.tables[name], new_row))
         whole = pa.concat_tables(parts) if parts else schema.append(pa.field("entry", pa.int32())).empty_table()
+        whole = whole.take(np.argsort(whole["entry"].to_numpy(), kind="stable"))
         pq.write_table(whole, target / f"{name}.parquet", compression="zstd")
     return problems
 
@@ -259,37 +277,25 @@ def member_of(system: Row, ranks: Ranks | None) -> Member:
     )
 
 
-def _events(folder: Path) -> tuple[tuple[Event, ...], list[str]]:
-    """The log's events, and what is wrong with it. Of a log that does not hold, those before its first fault still count: nobody is forgiven by breaking it."""
-    try:
-        content = (folder / LOG).read_bytes()
-    except OSError:
-        return (), []
-    events, problems = parse_events(content)
-    while problems and content:
-        content = content[: content.rstrip(b"\n").rfind(b"\n") + 1]
-        events, left = parse_events(content)
-        if not left:
-            break
-    return events, [f"{LOG}: {problem}" for problem in problems]
-
-
 def _settle(systems: Sequence[Row], events: Sequence[Event]) -> None:
-    """Add to each submission its trust, what replaces it, and whether it is the one that stands for its system."""
-    withdrawn = {event.sha256 for event in events if event.event == "withdrawn"}
-    flagged = {event.sha256: event.note for event in events if event.event == "flagged"}
+    """Add to each submission its state after these events, what replaces it, and whether it is the one that stands for its system."""
+    happened: dict[str, list[Event]] = {}
+    for event in events:
+        happened.setdefault(event.sha256, []).append(event)
+    for system in systems:
+        sha256 = str(system["sha256"])
+        state = state_of(sha256, Assessment(cast(Trust, system["assessed"]), ()), happened.get(sha256, ()))
+        system |= {"trust": state.trust, "flags": list(state.flags), "copied": state.copied, "withdrawn": state.withdrawn is not None}
     same = ("task", "version", "track", "name", "variant")
     of = {str(system["sha256"]): tuple(system[key] for key in same) for system in systems}
     replaced = {
         system["replaces"]: system["path"]
         for system in systems
-        if of.get(str(system["replaces"])) == of[str(system["sha256"])] and not system["misfit"] and system["sha256"] not in withdrawn
+        if of.get(str(system["replaces"])) == of[str(system["sha256"])] and not system["misfit"] and not system["withdrawn"]
     }
     standing: dict[tuple[object, ...], Row] = {}
     for system in sorted(systems, key=lambda s: (bool(s["complete"]), str(s["started"]), str(s["path"]))):
-        sha256 = str(system["sha256"])
-        system["trust"] = trust_of(sha256, Assessment(cast(Trust, system["assessed"]), ()), events).trust
-        system |= {"superseded_by": replaced.get(sha256), "withdrawn": sha256 in withdrawn, "flag": flagged.get(sha256), "current": False}
+        system |= {"superseded_by": replaced.get(str(system["sha256"])), "current": False}
         if not (system["superseded_by"] or system["withdrawn"] or system["misfit"]):
             standing[system["board"], system["name"], system["variant"]] = system  # the last: complete before partial, then the newest
     for system in standing.values():

@@ -44,7 +44,7 @@ class Board:
 
     ``sums``, ``squares``, ``own`` float64 [submissions, pairs, measures], NaN where a pair or number is missing; means are ``sums / n``. ``rank_row``
     int32 [submissions] is the row of ``ranks`` (uint8 [rows, relevant documents], 0 = not evaluated, 255 = deeper), -1 where there are none;
-    ``whole`` bool [submissions] says which have every pair of the task, with gold ranks.
+    ``whole`` bool [submissions] says which have every pair of the task, with gold ranks; ``copied`` which are flagged as copies.
     """
 
     key: str
@@ -57,6 +57,7 @@ class Board:
     rank_row: IntArray
     ranks: npt.NDArray[np.uint8]
     whole: npt.NDArray[np.bool_]
+    copied: npt.NDArray[np.bool_]
 
     @property
     def oracle(self) -> bool:
@@ -241,7 +242,8 @@ def _board(path: Path, key: str, mine: pd.DataFrame, pairs: pa.Table) -> Board:
         cubes.append(cube)
     rank_row = mine["rank_row"].fillna(-1).to_numpy(np.int32)
     ranks = np.load(path / f"ranks-{key}.npy", mmap_mode="r")
-    return Board(key, shape, entries, names, cubes[0], cubes[1], cubes[2], rank_row, ranks, mine["complete"].to_numpy(bool) & (rank_row >= 0))
+    whole, copied = mine["complete"].to_numpy(bool) & (rank_row >= 0), mine["copied"].to_numpy(bool)
+    return Board(key, shape, entries, names, cubes[0], cubes[1], cubes[2], rank_row, ranks, whole, copied)
 
 
 def _codes(column: pa.ChunkedArray, rows: npt.NDArray[np.intp]) -> tuple[IntArray, list[str]]:

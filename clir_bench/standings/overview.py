@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clir_bench.collection import Pair
-from clir_bench.significance import TopicSums, join, mean_interval, pairwise_p, percentile_interval, rank_intervals, resampled_scores, tiers, topic_sums, wilson
+from clir_bench.significance import TopicSums, join, pairwise_p, rank_intervals, resampled_scores, score_intervals, separable, tiers, topic_sums
 from clir_bench.standings.index import Board, Floats, Index, load_index
 from clir_bench.standings.memory import remembered
 from clir_bench.standings.selection import Selection
@@ -22,10 +22,12 @@ RESAMPLES = 1000
 
 
 class Evidence(NamedTuple):
-    """What the topics say of every system with ranks for all of a selection's pairs. ``lines`` int32 [systems]; ``p`` [systems, systems] of their differences."""
+    """What the topics say of every system with ranks for all of a selection's pairs that is no copy. ``lines`` int32 [systems]; ``p`` [systems, systems] of their differences."""
 
     lines: npt.NDArray[np.int32]
     scores: Floats
+    low: Floats
+    high: Floats
     p: npt.NDArray[np.float32]
     resampled: npt.NDArray[np.float32]
     topics: int
@@ -33,12 +35,12 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Standing:
-    """Arrays over the systems of a selection, [systems], in order: ranked ones by score, then those with a score but no ranks, then incomplete ones.
+    """Arrays over the systems of a selection, [systems], in order: ranked ones by score, then those with a score alone, then incomplete ones.
 
     ``entries`` int32 [systems, boards], -1 = none; ``board_scores`` [systems, boards] are macro means over the chosen pairs, NaN unless all are there;
     ``score`` is their mean, NaN unless all are there. ``cells`` of ``cells_of`` pairs are there. ``low``, ``high``: 95 %, topics resampled; ``tier``,
     ``rank_low``, ``rank_high``: 0 where not ranked. Over pairs of two languages alone: ``cross``, the score; ``own`` and ``loss``, own-language mean and
-    bias loss. ``why``: why nothing is ranked, "" if something is.
+    bias loss. ``copied``, bool: flagged as a copy on one of the boards, and so not ranked. ``why``: why nothing is ranked, "" if something is.
     """
 
     selection: Selection
@@ -63,6 +65,7 @@ class Standing:
     own: Floats
     loss: Floats
     lift: Floats
+    copied: npt.NDArray[np.bool_]
     why: str
 
     @property
@@ -106,7 +109,7 @@ def _prepared(path: Path) -> Evidence | None:
     if not path.is_file():
         return None
     with np.load(path) as stored:
-        return Evidence(**{name: stored[name] for name in ("lines", "scores", "p", "resampled")}, topics=int(stored["topics"]))
+        return Evidence(**{name: stored[name] for name in ("lines", "scores", "low", "high", "p", "resampled")}, topics=int(stored["topics"]))
 
 
 def _standing(index: Index, selection: Selection) -> Standing:
@@ -127,18 +130,18 @@ def _standing(index: Index, selection: Selection) -> Standing:
         mine = np.isin(found.lines, lines)
         at = np.searchsorted(lines, found.lines[mine])
         if mine.any():
-            resampled = found.resampled[:, mine].astype(np.float64)
-            low[at], high[at] = _bounds(resampled, found, mine, boards, pairs, entries[at], selection.measure)
-            tier[at] = tiers(found.scores[mine], found.p[np.ix_(mine, mine)].astype(np.float64))
-            rank_low[at], rank_high[at] = rank_intervals(resampled)
+            apart = separable(found.p[np.ix_(mine, mine)].astype(np.float64))
+            low[at], high[at], tier[at] = found.low[mine], found.high[mine], tiers(found.scores[mine], apart)
+            rank_low[at], rank_high[at] = rank_intervals(found.scores[mine], apart)
     worst, worst_pair = _worst(boards, pairs, means, size)
     own, loss = _bias_loss(boards, pairs, entries, selection.measure, size)
-    order = np.lexsort((np.arange(size), -np.nan_to_num(score, nan=-1), tier == 0))
+    copied = ((entries >= 0) & index.entries["copied"].to_numpy(bool)[np.maximum(entries, 0)]).any(1) if boards else np.zeros(size, bool)
+    order = np.lexsort((np.arange(size), -np.nan_to_num(score, nan=-1).round(9), tier == 0))  # equals by name, not by what rounding left
     return Standing(
         selection, boards, pairs, lines[order], entries[order], board_scores[order], score[order], cells[order], int(sum(m.sum() for m in pairs)),
         int(sum(board.shape.n[mask].sum() for board, mask in zip(boards, pairs, strict=True))), found.topics if isinstance(found, Evidence) else 0,
         low[order], high[order], tier[order], rank_low[order], rank_high[order], _cross(boards, pairs, means, size)[order], worst[order], tuple(worst_pair[i] for i in order), own[order], loss[order],
-        _lift(index, boards, pairs, entries)[order], found if isinstance(found, str) else "" if (tier > 0).any() else "no system has gold ranks for all of these pairs",
+        _lift(index, boards, pairs, entries)[order], copied[order], found if isinstance(found, str) else "" if (tier > 0).any() else _unranked(boards),
     )  # fmt: skip
 
 
@@ -152,15 +155,23 @@ def _evidence(index: Index, measure: str, boards: Sequence[Board], pairs: Sequen
         local = np.full(len(index.entries), -1, np.int32)
         local[board.entries] = np.arange(len(board.entries))
         at = local[np.maximum(entry, 0)]
-        whole = np.isfinite(board.sums[:, mask, board.measure(measure)]).all(1) & (board.rank_row >= 0)
+        whole = np.isfinite(board.sums[:, mask, board.measure(measure)]).all(1) & (board.rank_row >= 0) & ~board.copied
         complete &= (entry >= 0) & whole[at]
         rows.append(np.where(entry >= 0, board.rank_row[at], -1))
     lines = np.flatnonzero(complete).astype(np.int32)
     if not len(lines):
-        return "no system has gold ranks for all of these pairs"
+        return _unranked(boards)
     sums = join([_topic_sums(board, mask, row[lines], measure) for board, mask, row in zip(boards, pairs, rows, strict=True)])
-    resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES).astype(np.float32)
-    return Evidence(lines, sums.scores, pairwise_p(sums.sums, sums.unit).astype(np.float32), resampled, sums.sums.shape[1])
+    resampled = resampled_scores(sums.scores, sums.centred, RESAMPLES)
+    low, high = score_intervals(sums, resampled)
+    p = pairwise_p(sums.sums, sums.unit).astype(np.float32)
+    return Evidence(lines, sums.scores, low, high, p, resampled.astype(np.float32), sums.sums.shape[1])
+
+
+def _unranked(boards: Sequence[Board]) -> str:
+    """Why no system is ranked that could be."""
+    which = " that is not flagged as a copy" if any(board.copied.any() for board in boards) else ""
+    return f"no system{which} has gold ranks for all of these pairs"
 
 
 def _topic_sums(board: Board, mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int32], measure: str) -> TopicSums:
@@ -175,24 +186,6 @@ def _rows(board: Board, cube: Floats, entries: npt.NDArray[np.int32]) -> Floats:
     number[board.entries] = np.arange(len(board.entries))
     at = number[np.where(entries >= 0, entries, len(number) - 1)]
     return np.where((at >= 0).reshape(-1, *[1] * (cube.ndim - 1)), cube[np.maximum(at, 0)], np.nan)
-
-
-def _bounds(
-    resampled: Floats, found: Evidence, mine: npt.NDArray[np.bool_], boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]],
-    entries: npt.NDArray[np.int32], measure: str,
-) -> tuple[Floats, Floats]:  # fmt: skip
-    """The 95 % interval of each score: of one pair from its own queries, of an average from resampled topics.
-
-    Where all topics score alike resampling has nothing to vary: Wilson's interval of so many topics stands for it.
-    """
-    if sum(mask.sum() for mask in pairs) == 1:
-        at, of = int(pairs[0].argmax()), boards[0].measure(measure)
-        total, squares = (_rows(boards[0], cube[:, at, of], entries[:, 0]) for cube in (boards[0].sums, boards[0].squares))
-        return mean_interval(boards[0].shape.n[at], total, squares)
-    low, high = (np.clip(bound, 0, 1) for bound in percentile_interval(resampled))
-    flat = high - low < 1e-9
-    bounds = wilson(found.scores[mine] * found.topics, found.topics)
-    return np.where(flat, bounds[0], low), np.where(flat, bounds[1], high)
 
 
 def _cross(boards: Sequence[Board], pairs: Sequence[npt.NDArray[np.bool_]], means: Sequence[Floats], size: int) -> Floats:

@@ -7,33 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from clir_bench import significance as sig
 from clir_bench.collection import IntArray
-from clir_bench.compare import FLIPS, LEVEL
+from clir_bench.significance import PairTests, paired_tests
 from clir_bench.standings.index import Board, Floats, Index
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-
-
-class Gaps(NamedTuple):
-    """First minus second, arrays over all pairs of the board; where it was not compared ``difference`` and ``p`` are NaN and nothing is counted.
-
-    ``only_first``: queries that the first ranks better. ``p``: exact McNemar where all values are 0 or 1 (``exact``), else sign flips. ``significant``: after
-    Benjamini and Hochberg over the pairs compared.
-    """
-
-    difference: Floats
-    only_first: Ints
-    only_second: Ints
-    p: Floats
-    significant: Bools
-    exact: bool
-
-    @property
-    def test(self) -> str:
-        """The test's name."""
-        return "exact McNemar test" if self.exact else "sign-flip test"
 
 
 class Winners(NamedTuple):
@@ -45,7 +24,7 @@ class Winners(NamedTuple):
 
     first: IntArray
     second: IntArray
-    gaps: Gaps
+    gaps: PairTests
 
 
 def position(index: Index, board: Board, line: int) -> int | None:
@@ -68,7 +47,7 @@ def has(board: Board, at: int, measure: str) -> Bools:
     return np.asarray(there & (board.rank_row[at] >= 0))
 
 
-def compared(board: Board, first: int, second: int, mask: Bools, measure: str) -> Gaps:
+def compared(board: Board, first: int, second: int, mask: Bools, measure: str) -> PairTests:
     """The first system against the second, in the pairs of ``mask`` that both have gold ranks for."""
     both = mask & has(board, first, measure) & has(board, second, measure)
     if not both.any():
@@ -84,7 +63,7 @@ def winners(board: Board, at: IntArray, mask: Bools, measure: str) -> Winners:
     first, second = np.full(len(board.pairs), -1, np.int32), np.full(len(board.pairs), -1, np.int32)
     for found, best in ((first, 0), (second, 1)):
         if len(at) > best:
-            place = np.argsort(-means, axis=0, kind="stable")[best]
+            place = np.argsort(-means.round(9), axis=0, kind="stable")[best]
             there = mask & np.isfinite(means[place, np.arange(means.shape[1])])
             found[there] = at[place[there]]
     both = second >= 0
@@ -102,15 +81,6 @@ def _picked(board: Board, of: IntArray, both: Bools, measure: str) -> Floats:
     return found
 
 
-def _gaps(board: Board, both: Bools, x: Floats, y: Floats) -> Gaps:
+def _gaps(board: Board, both: Bools, x: Floats, y: Floats) -> PairTests:
     """From the values of the two in the queries of the pairs in ``both``."""
-    count, n = len(both), board.shape.n
-    pair = board.shape.pair[both[board.shape.pair]]
-    only_first, only_second = (np.bincount(pair, better, count).astype(np.int64) for better in (x > y, y > x))
-    exact = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
-    p = np.full(count, np.nan)
-    p[both] = (sig.mcnemar(only_first, only_second) if exact else sig.sign_flip_by_pair(x - y, pair, count, FLIPS))[both]
-    significant = np.zeros(count, bool)
-    significant[both] = sig.benjamini_hochberg(p[both], 1 - LEVEL)
-    difference = np.where(both, np.bincount(pair, x - y, count) / n, np.nan)
-    return Gaps(difference, only_first, only_second, p, significant, exact)
+    return paired_tests(x, y, board.shape.pair[both[board.shape.pair]], len(both))

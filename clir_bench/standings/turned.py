@@ -44,7 +44,7 @@ def turned(board: Board, at: int, first: Sequence[int], second: Sequence[int], m
         p[paired] = sig.sign_flip(rows, FLIPS)
     of_first, of_second = (sig.mean_interval(n[pairs], total[pairs], squares[pairs], LEVEL) for pairs in (i, j))
     a, b = total[i] / n[i], total[j] / n[j]
-    return Turned(a - b, *sig.difference_interval(a, b, of_first, of_second, correlation), p, paired)
+    return Turned(a - b, *sig.newcombe(a, b, of_first, of_second, correlation), p, paired)
 
 
 def _by_topic(board: Board, at: int, both: Mapping[int, tuple[int, int]], measure: str) -> dict[int, tuple[Floats, Floats]]:

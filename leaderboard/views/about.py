@@ -42,7 +42,7 @@ def show_log() -> None:
     if found:
         shell.show_table(profile.events_table(found, "The newest event" if len(found) == 1 else f"The newest {len(found)} events"), "events", small=True)
     else:
-        shell.say("The event log is empty: no submission was accepted, replaced, reproduced, flagged or withdrawn by a maintainer yet.")
+        shell.say("The event log is empty: no submission was accepted, replaced, reproduced, flagged, cleared or withdrawn by a maintainer yet.")
     if index.problems:
         problems = "".join(f"<li>{escape(problem)}</li>" for problem in index.problems)
         st.html(f'<p class="cb-text">Files that could not be taken, or not wholly:</p><ul class="cb-text">{problems}</ul>')

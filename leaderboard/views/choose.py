@@ -13,6 +13,7 @@ from clir_bench.errors import ClirBenchError
 from clir_bench.exhibits.answer import Answer, answer, answer_table, effects_table, headline, sentences, settled
 from clir_bench.exhibits.nearby import nearby_table
 from clir_bench.exhibits.use import use_of
+from clir_bench.standings.overview import standing
 from clir_bench.standings.selection import Selection
 
 
@@ -25,7 +26,8 @@ def show_nearest(wish: Selection) -> None:
 
 def show_nothing(wish: Selection) -> None:
     """Which part of the sentence to loosen."""
-    st.info("No system passes all of this.", icon=":material/filter_alt_off:")
+    copied = bool(standing(shell.index(), wish).copied.any())
+    st.info(f"No system passes all of this{' but what is flagged as a copy' if copied else ''}.", icon=":material/filter_alt_off:")
     for words, loose in wish.relaxations(shell.index()):
         st.html(f'<p class="cb-count">With <a href="{escape(shell.address("choose", loose))}">{escape(words)}</a> there are systems.</p>')
 

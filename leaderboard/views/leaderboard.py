@@ -9,7 +9,9 @@ import streamlit as st
 from clir_bench.exhibits.board_table import ORDERS, board_table, columns_of, order_rows, unranked_table
 from clir_bench.exhibits.gaps import CHARTED, chart_words, interval_chart, tier_sentences
 from clir_bench.exhibits.published import published_table
+from clir_bench.exhibits.quality_cost import COSTS, chart_alt, cost_chart, cost_table, cost_words, costed, front_table, machines
 from clir_bench.exhibits.tables import Table
+from clir_bench.standings.memory import remembered
 from clir_bench.standings.overview import Standing
 
 
@@ -38,6 +40,28 @@ def show_ranked(found: Standing) -> None:
             shell.show_table(unranked_table(index, found, rows.others[shown]), "unranked", whole=lambda: unranked_table(index, found, rows.others))
 
 
+def show_costs(found: Standing) -> None:
+    """Quality against size or speed: the chart, the systems on its front, and all of them as a table."""
+    index = shell.index()
+    st.header("Quality against cost", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = st.segmented_control("Against", list(COSTS), default="size", format_func=COSTS.__getitem__, required=True, key="cost", **filters.KEPT)
+        known = machines(index, found, kind)
+        # the usual one is no value of the widget: what stands in the address must hold for another selection, too
+        machine = st.selectbox("Timed on", known, None, key="hardware", **filters.KEPT, placeholder=known[0], width=380) if known else None
+    costs = costed(index, found, kind, machine)
+    shell.say(*cost_words(index, found, costs))
+    if not len(costs.shown):
+        return
+    asked = found.selection, kind, costs.hardware
+    shell.draw(remembered(index, ("cost chart", *asked), lambda: shell.streamed(cost_chart(index, found, costs))), chart_alt(found, costs))
+    shell.show_table(remembered(index, ("front table", *asked), lambda: front_table(index, found, costs)), f"front-{kind}", small=True)
+    with st.expander("The same as a table", key="costs", bind="query-params", on_change="rerun") as twin:
+        if twin.open:
+            table = cost_table(index, found, costs, costs.shown[shell.paged(len(costs.shown), "costs-page")])
+            shell.show_table(table, f"cost-{kind}", small=True, whole=lambda: cost_table(index, found, costs))
+
+
 def show_published(table: Table) -> None:
     """What publications say of it."""
     if table.rows:
@@ -51,5 +75,8 @@ show_ranked(found)
 if found.ranked > 1:
     best = order_rows(shell.index(), found).ranked[:CHARTED]
     st.header("The best, with their intervals", anchor=False)
-    shell.show_chart(*interval_chart(shell.index(), found, best), "intervals", chart_words(found, best))
+    chart, table = remembered(shell.index(), ("intervals", found.selection), lambda: interval_chart(shell.index(), found, best))
+    shell.show_chart(chart, table, "intervals", chart_words(found, best))
+if found.ranked:
+    show_costs(found)
 show_published(published_table(shell.index(), found))

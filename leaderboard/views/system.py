@@ -105,7 +105,7 @@ def show_history() -> None:
     if told.rows:
         shell.show_table(told, "events", small=True)
     else:
-        shell.say("The log tells of no event: none of its submissions was accepted, replaced or withdrawn by name.")
+        shell.say("The log tells of no event: none of its submissions was accepted, replaced, flagged or withdrawn by name.")
 
 
 def show_citation() -> None:

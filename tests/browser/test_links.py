@@ -136,6 +136,27 @@ def test_the_way_back_leads_to_the_page_before_as_it_was_left(visit: Visit) -> N
     assert _rows(visit.settle().page) == left
 
 
+def test_what_quality_is_set_against_stands_in_the_address_and_stays(visit: Visit) -> None:
+    page = visit.open("./leaderboard").page
+    page.get_by_role("radio", name="time a query").click()
+    expect(page).to_have_url(re.compile(r"cost=time\+a\+query"))
+    expect(page.locator("table.cb caption").filter(has_text="On the front")).to_contain_text("ms a query on synthetic, 16 cores")
+    _box(page, "Timed on").click()
+    page.get_by_role("option", name="synthetic, 16 cores", exact=True).click()  # Escape would undo it
+    expect(page).to_have_url(re.compile(r"hardware=synthetic"))
+    assert visit.settle().show(390, "dark").violations() == []
+    assert visit.overflow <= 0
+    page.reload()
+    visit.settle().show(1280)
+    expect(page.get_by_role("radio", name="time a query")).to_be_checked()
+    page.get_by_test_id("stTopNavLink").filter(has_text="Pairs").click()
+    expect(page.locator("h1")).to_have_text("Pairs")
+    visit.settle()
+    page.get_by_test_id("stTopNavLink").filter(has_text="Leaderboard").click()
+    expect(page.locator("h1")).to_have_text("Leaderboard")
+    expect(page.locator("table.cb caption").filter(has_text="On the front")).to_contain_text("ms a query on synthetic, 16 cores")
+
+
 def test_the_keyboard_reaches_and_works_the_filters_in_the_order_in_which_they_are_seen(visit: Visit) -> None:
     page = visit.open("./leaderboard").page
     page.add_style_tag(content="*{transition:none!important}")

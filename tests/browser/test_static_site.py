@@ -20,7 +20,19 @@ def site(board: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "kind", ["index.html", "about.html", "languages.html", "languages/ar.html", "data/clirmatrix-v1.html", "systems/clir-bench~bm25~*.html"]
+    "kind",
+    [
+        "index.html",
+        "cost.html",
+        "bias.html",
+        "bias/clirmatrix-v1.html",
+        "pipeline.html",
+        "about.html",
+        "languages.html",
+        "languages/ar.html",
+        "data/clirmatrix-v1.html",
+        "systems/clir-bench~bm25~*.html",
+    ],
 )
 def test_a_page_of_the_site_is_accessible_and_fits(kind: str, site: Path, context: BrowserContext, picture: Callable[[Page, str], None]) -> None:
     file = next(site.glob(kind))
