@@ -6,12 +6,15 @@ python benchmarks/significance.py                        # --repetitions 200 for
 from __future__ import annotations
 
 import argparse
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 from _timing import interleave, machine
 
 from clir_bench import significance as sig
+from clir_bench.task import known_task
+from clir_bench.typology import correlation
 
 DENSITY = 0.3989  # of a standard normal at 0: a small shift of the latent value times this is the difference of the shares of hits
 
@@ -129,6 +132,41 @@ def discoveries(repetitions: int) -> None:
         print(f"{different:24} {share(false):>20} {share(power) if different else '-':>16}")
 
 
+def other_languages(repetitions: int) -> None:
+    """A language helps one of two systems as that of questions and, correlated at 0.6, as that of documents; 0 points over all languages."""
+    print(f"\n95 % interval of a difference, languages drawn, too: % of {repetitions} repetitions in which it holds the true value; 30 topics in all pairs")
+    print(f"{'languages':>9} {'pairs':>6} {'a language moves by':>20} {'topics drawn':>18} {'for other languages':>20}")
+    for languages, same, moves in itertools.product((3, 8, 14), (True, False), (0.0, 0.03, 0.08)):
+        rng = np.random.default_rng(4)
+        query, document = (side[same | (np.arange(languages**2) % (languages + 1) > 0)] for side in np.divmod(np.arange(languages**2), languages))
+        covered = np.zeros((2, repetitions))
+        for r in range(repetitions):
+            asks, other = moves * rng.standard_normal((2, languages))
+            truth = asks[query] + (0.6 * asks + 0.8 * other)[document]
+            values = truth[:, None] + 0.1 * rng.standard_normal(30) + 0.3 * rng.standard_normal((len(query), 30))
+            sums = sig.topic_sums([values.ravel()], np.repeat(np.arange(len(query)), 30), np.tile(np.arange(30), len(query)))
+            error = sig.topic_se(sums.centred)
+            low, high = sig.language_interval(sums.scores, error, sig.left_out(values.mean(1)[None], query, document, languages), 30, languages)
+            covered[:, r] = abs(sums.scores[0]) <= 1.96 * error[0], low[0] <= 0 <= high[0]
+        print(f"{languages:9} {len(query):6} {100 * moves:13.0f} points {share(covered[0]):>18} {share(covered[1]):>20}")
+
+
+def similarity(repetitions: int) -> None:
+    print(f"\n95 % interval of the correlation with URIEL's syntax, languages resampled: % of {repetitions} repetitions in which it holds the true 0")
+    for name, moves in itertools.product(("clirmatrix", "mmarco", "large_scale"), (0, 1)):
+        rng, task = np.random.default_rng(5), known_task(name)
+        assert task is not None
+        pairs = [pair for pair in task.language_pairs() if not pair.same]
+        codes = sorted({code for pair in pairs for code in pair})
+        query, document = (np.array([codes.index(code) for code in side]) for side in zip(*pairs, strict=True))
+        found = []
+        for _ in range(repetitions):
+            asks, holds = moves * rng.standard_normal((2, len(codes)))
+            of = correlation(pairs, asks[query] + holds[document] + rng.standard_normal(len(pairs)), "syntax")
+            found.append(of.low <= 0 <= of.high)
+        print(f"{name:12} {len(pairs):4} pairs of two languages, languages {'differ' if moves else 'alike':8} {share(np.array(found)):>14}")
+
+
 def cost() -> None:
     layout, rng = mmarco(7_433), np.random.default_rng(3)
     few = hits(rng, layout, rng.normal(0, 0.2, (30, 1)), 0.4, 0.1)
@@ -167,4 +205,6 @@ if __name__ == "__main__":
     coverage(repetitions)
     tiers(repetitions)
     discoveries(repetitions)
+    other_languages(repetitions)
+    similarity(repetitions // 5)
     cost()

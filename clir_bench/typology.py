@@ -58,7 +58,7 @@ def correlation(
     """How scores of pairs follow the similarity of their languages. Pairs without a figure or a score are left out, and those of one language by default.
 
     ``unit``: what the interval resamples. Pairs that share a language are not independent, so ``languages`` draws whole languages with all their pairs
-    (1,000 times, middle 95 %; a language that is on one side of every pair stays); ``pairs`` takes them as independent: Fisher's z with the standard
+    (1,000 times, middle 95 %; a language that is on one side of every pair stays; conservative, see docs/statistics.md); ``pairs`` takes them as independent: Fisher's z with the standard
     error of Bonett and Wright (2000), narrower than it should be unless every pair has a language of its own. ``p`` is the latter's, too.
     """
     wanted = [i for i, pair in enumerate(pairs) if (same_language or not pair.same) and np.isfinite(scores[i])]

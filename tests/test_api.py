@@ -151,6 +151,7 @@ def test_language_profiles_are_those_of_the_file(client: TestClient, folder: Pat
     found = _get(client, "/bias", system=name, depth=10)["boards"]["sample-v1"]
     file = _file(folder, index, name, "sample-v1")
     assert found["pool"] == file.pool
+    assert "stated by the submitter" in found["stated"]
     mine = {(p.query, p.gold): (p.queries, p.retrieved) for p in file.bias if p.depth == 10}
     assert {(p["query"], p["gold"]): (p["n"], p["retrieved"]) for p in found["profiles"]} == mine
 

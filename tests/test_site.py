@@ -23,6 +23,7 @@ from _submissions import generate
 from clir_bench.cli import main
 from clir_bench.collection import Pair
 from clir_bench.errors import ClirBenchError
+from clir_bench.exhibits.bias_tables import STATED
 from clir_bench.exhibits.quality_cost import COSTS, costed, front_table
 from clir_bench.exhibits.tables import Link
 from clir_bench.layout import find_layout
@@ -131,7 +132,11 @@ def test_bias_costs_and_pipeline_are_the_tables_of_the_board(index: Index, outli
         assert str(index.lines[usual.lines[row]]) in outlines["bias.html"].text
         assert f"{usual.lift[row]:.2f}" in outlines["bias.html"].text
     for page, words in (
-        ("bias/sample-v1.html", ("Preference beside quality", "times as often as in the pool", "asked in two languages", "What the document's language does")),
+        ("about.html", (STATED,)),
+        (
+            "bias/sample-v1.html",
+            (STATED, "Preference beside quality", "times as often as in the pool", "asked in two languages", "What the document's language does"),
+        ),
         ("pipeline.html", ("What one step changes in R@10", "The longest ledger", "the same queries before and after", "As published: Table 6")),
         ("data/sample-v1.html", ("Best system of each pair", "The best and the second of each pair")),
     ):

@@ -21,6 +21,8 @@ from clir_bench.standings.overview import Standing
 from clir_bench.standings.paired import position
 from clir_bench.standings.preference import UNKNOWN, WHERE, Gold, Recalls, profile, recall_measure, recalls
 
+STATED = "Counts of retrieved languages are stated by the submitter. The check refuses impossible ones, but cannot recompute them from gold ranks."
+"""What same-language rates, lifts and AWRF rest on."""
 UNSURE = "°"
 """The mark of a share that cannot be told from the pool's."""
 
@@ -109,7 +111,7 @@ def preference_table(index: Index, found: Standing, lines: Sequence[int], gold: 
         Column("system", "system", "link"), Column("score", found.selection.measure, "interval", "mean over the chosen pairs; 95 % interval, topics resampled"),
         *([Column("cross", "two languages", "percent", "the score over the pairs of two languages alone")] if both else []),
         Column("lift", "same-language lift", "ratio", "mean over query languages: 1 is no preference, above 1 the question's language is preferred"),
-        Column("awrf", "AWRF", "number", "1: documents of all languages stand as high as their share of the pool gives; less: some are preferred"),
+        Column("awrf", "AWRF", "number", "1: documents of all languages stand as high as their share of the pool gives; less: some are preferred; exposure 1 / log2(rank + 1), summed over queries"),
         Column("own", f"own-language {recall or 'recall'}", "percent", "had the pool held the document's language only; pairs of two languages"),
         Column("loss", "bias loss", "points", "own-language recall minus recall"),
     )  # fmt: skip
@@ -168,7 +170,7 @@ def effect_table(index: Index, board: Board, lines: Sequence[int], mask: Bools) 
     columns = (
         Column("query", "questions in"), *([Column("system", "system", "link")] if several else []), Column("n", "n", "integer", "evaluated queries"),
         Column("documents", "document languages", "integer"), Column("epsilon", "ε²", "percent", "share of the variance of gold ranks that the language explains"),
-        Column("chance", "by chance", "percent", "expected of as many independent queries without any effect"),
+        Column("chance", "by chance", "percent", "its mean had the language no effect: ranks of a question exchanged between its document languages"),
         Column("best", "found best", help="best mean rank"), Column("worst", "found worst", help="worst mean rank"),
     )  # fmt: skip
     note = "Kruskal and Wallis over the gold ranks of all questions in a language, grouped by the document's; p is left out, since with so many queries it is always small."

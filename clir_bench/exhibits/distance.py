@@ -58,7 +58,7 @@ def distance_table(index: Index, found: Standing) -> Table:
     )  # fmt: skip
     note = (
         "Positive: the more similar the two languages, the better. The interval draws whole languages with all their pairs, since pairs that share a language are"
-        f" not independent. n counts our pairs; published rows are claimed, {'each with its own n' if claimed else 'and there is none for these pairs'}."
+        f" not independent, and is rather too wide than too narrow. n counts our pairs; published rows are claimed, {'each with its own n' if claimed else 'and there is none for these pairs'}."
     )
     return Table(f"Spearman correlation of {measure} with the similarity of languages, {board.label}", columns, tuple(rows), note)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from clir_bench.exhibits.bias_tables import STATED
 from clir_bench.exhibits.tables import Column, Table
 from clir_bench.standings.index import Index
 
@@ -18,13 +19,15 @@ class Section(NamedTuple):
 BIAS = Section("Bias", (
     ("Same-language rate", "The share of the first places that hold documents in the question's language."),
     ("Same-language lift", "That rate over the language's share of the pool: 1 is no preference, 2 is twice as often. Where nothing else is said it is of the first 10 documents, where "
-     "the relevant document is in another language. A system that puts one language first for everybody has a lift near 1, too: see the map of the page Bias."),
+     "the relevant document is in another language. A system that puts one language first for everybody has a lift near 1, too: see the map of the page Bias. Not known unless every data set and query language has it."),
+    ("Language profile", STATED),
     ("Own-language recall", "R@k had the pool held only documents in the relevant document's language: its rank is 1 + the documents of that language above it."),
     ("Bias loss", "Own-language recall less recall: what is lost because documents in other languages stood above the relevant one. The rest is missed in any pool."),
-    ("AWRF", "1 minus the Jensen-Shannon divergence (in bits) of the exposure of languages, discounted by log₂(rank + 1), from their shares of the pool, over all questions of a "
-     "language; counts at depths 1, 10 and 100 say where places lie. 1 is as in the pool."),
+    ("AWRF", "1 minus the Jensen-Shannon divergence (in bits) of the exposure of languages from their shares of the pool. A place exposes by 1 / log₂(rank + 1), summed over all "
+     "questions of a language, so it is no mean over single lists; counts at depths 1, 10 and 100 say where places lie. 1 is as in the pool."),
     ("Consistency", "MRC: mean Spearman correlation of the gold ranks of one question asked in two languages. Higher: users of both find the same."),
-    ("ε²", "PEER, pooled: the share of the variance of gold ranks that the document's language explains, by Kruskal and Wallis, in percent. 0: no language is found better."),
+    ("ε²", "PEER, pooled: the share of the variance of gold ranks that the document's language explains, by Kruskal and Wallis, in percent. 0: no language is found better. "
+     "By chance: its mean without any effect, when the ranks of a question are exchanged between its document languages."),
     ("Spread", "Best minus worst pair. Variation: standard deviation of the pairs over their mean, in percent. Diagonal − rest: pairs of one language minus the others."),
 ))  # fmt: skip
 """What the page Bias shows."""
@@ -43,6 +46,7 @@ SECTIONS = (
         ("Test", "Two systems on the same queries: McNemar's exact test or sign flips in one pair, flips of whole topics for an average."),
         ("Tier", "The best system without a tier leads one; all that cannot be told from the leader join it (Holm over all pairs of systems shown, 5\u00a0%). No statement of equality."),
         ("Rank", "From 1 + the systems that are surely better to all but those surely worse, by the same tests: at 95\u00a0% for all systems at once."),
+        ("For other languages", "95\u00a0% interval of a difference had other query and document languages been drawn, too: each language left out in turn. Three of each are needed."),
         ("Marks on maps", "Differences that stay significant among all pairs compared (Benjamini and Hochberg, 5\u00a0%)."),
     )),
     Section("Systems", (
@@ -72,7 +76,7 @@ SECTIONS = (
         ("How it is decided", "Computed from clir-bench's table of models and what submissions disclose, by the worst model of a chain; never typed in."),
     )),
     Section("Known limits", (
-        ("Other languages", "Whether a difference holds for languages that are not here is another question, and a wider interval, than any shown."),
+        ("Other languages", "Tests and tiers are for these languages. Compare has a wider interval for others; it takes those that are here for a random choice, and they were not drawn."),
         ("Choosing", "Corrections cover what is shown together, not how often someone looked, nor how many variants were tried before one was sent."),
         ("Seeds", "An interval describes one checkpoint; how much training varies is not in it."),
         ("Gold ranks", "They prove that the numbers follow from the ranks, not that the ranks come from the system: a second run does that."),

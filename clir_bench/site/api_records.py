@@ -16,6 +16,7 @@ from clir_bench import languages, significance
 from clir_bench.collection import Pair
 from clir_bench.compare import as_record, compare
 from clir_bench.errors import SubmissionError
+from clir_bench.exhibits.bias_tables import STATED
 from clir_bench.exhibits.board_table import flags_of, why_unranked
 from clir_bench.exhibits.profile import entries_of
 from clir_bench.exhibits.quality_cost import fronts
@@ -160,7 +161,7 @@ def profiles(index: Index, found: Board, line: int, depth: int) -> Record:
     for query, gold, queries, document, count in zip(mine["query"], mine["gold"], mine["queries"], mine["document"], mine["count"], strict=True):
         row = rows.setdefault((str(query), str(gold)), {"query": str(query), "gold": str(gold), "n": int(queries), "retrieved": {}})
         cast(dict[str, int], row["retrieved"])[str(document)] = int(count)
-    return {"pool": found.pool, "profiles": [rows[key] for key in sorted(rows)]}
+    return {"pool": found.pool, "stated": STATED, "profiles": [rows[key] for key in sorted(rows)]}
 
 
 def number(value: object) -> float | None:

@@ -105,7 +105,7 @@ def _bias(index: Index, board: Board) -> Page:
     return Page(
         file,
         f"Bias on {board.title}",
-        f"The first {len(lines)} systems beside each other, then the best whose bias loss is known: {index.lines[usual]}.",
+        f"The first {len(lines)} systems beside each other, then the best whose bias loss is known: {index.lines[usual]}. {bias.STATED}",
         parts,
     )
 

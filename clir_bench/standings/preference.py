@@ -88,7 +88,7 @@ class Profile:
     def exposure(self, gold: Gold) -> float:
         """AWRF of TREC Fair 2021: 1 - the Jensen-Shannon divergence, in bits, of the languages' exposure from their shares of the pool; 1 is as in the pool.
 
-        Exposure is discounted by log2(rank + 1) and summed over the questions of a language, then the mean is taken over languages. Counts at three depths do
+        A place exposes by 1 / log2(rank + 1), summed over the questions of a language; the mean is taken over languages, not over single lists. Counts at three depths do
         not tell the places 2 to 10, nor 11 to 100, apart: they share a discount. NaN where nothing was counted.
         """
         edges = (0, *self.depths)

@@ -63,6 +63,7 @@ def show_preference(board: Board, lines: list[int]) -> None:
         usual = 10 if 10 in deep else deep[-1]
         depth = st.segmented_control("First places", deep, default=usual, required=True, key="depth", bind="query-params")
     preference = kept("preference", lambda: tables.preference_table(index, found, lines, gold, depth), *lines, gold, depth)
+    shell.say(tables.STATED)
     shell.show_table(preference, "preference")
     rates = kept("rates", lambda: tables.rates(index, board, lines, mask, gold, depth, measure), *lines, gold, depth)
     if rates:
