@@ -80,4 +80,4 @@ if found.ranked > 1:
     shell.show_chart(chart, table, "intervals", chart_words(found, best))
 if found.ranked:
     show_costs(found)
-show_published(published_table(shell.index(), found))
+show_published(remembered(shell.index(), ("published", found.selection), lambda: published_table(shell.index(), found)))
