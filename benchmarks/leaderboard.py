@@ -2,7 +2,8 @@
 
 python benchmarks/leaderboard.py [--systems 30 1000] [--folder DIR] [--parts index standing pages browser export]
 
-CPU and bytes, not wall time; the exit code is 1 where something is above its goal. Generated submissions lie in DIR/30, DIR/1000 and are made where they are missing: 1,000 systems take some 20 minutes and 420 MB.
+CPU and bytes, not wall time; the exit code is 1 where something is above its goal. Generated submissions lie in DIR/30, DIR/1000 and are made where they are
+missing: 1,000 systems take some 20 minutes and 420 MB.
 ``browser`` needs playwright and a Chromium on the PATH.
 """
 

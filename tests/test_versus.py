@@ -162,7 +162,7 @@ def test_a_filter_of_languages_filters_the_comparison(index: Index) -> None:
     assert [str(pair) for pair, there in zip(found.boards[0].pairs, found.masks[0], strict=True) if there] == ["ar-ru", "ja-ru"]
     assert (found.scopes[0].pairs, found.scopes[0].queries, found.scopes[0].topics) == (2, 192, 96)
     assert found.scopes[0].elsewhere == "there are 2 query languages and 1 document language, and 3 of each are needed"
-    assert f"Not known of clir-bench sample: {found.scopes[0].elsewhere}." in overall_table(found, 0, 1).note
+    assert f"Not known of sample: {found.scopes[0].elsewhere}." in overall_table(found, 0, 1).note
     assert "for other languages" not in verdict(found, found.scopes[0], 0, 1)
 
 

@@ -273,7 +273,15 @@ def _harmless(value: str | float | int | bool | None) -> str | float | int | boo
 
 
 def _tex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "−": "$-$", "∞": r"$\infty$"}
+    special = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "–": "--",
+        "−": "$-$",
+        "∞": r"$\infty$",
+        "\u2002": r"\enspace{}",
+    }
     return "".join(special.get(char, f"\\{char}" if char in "&%$#_{}" else char) for char in text)
 
 

@@ -89,6 +89,6 @@ def _text(value: object) -> str:
 
 
 def _untex(cell: str) -> str:
-    for tex, plain in ((r"\_", "_"), (r"\&", "&"), (r"\%", "%"), (r"\#", "#"), ("$-$", "−"), ("--", "–"), (r"\{", "{"), (r"\}", "}")):
+    for tex, plain in ((r"\_", "_"), (r"\&", "&"), (r"\%", "%"), (r"\#", "#"), ("$-$", "−"), ("--", "–"), (r"\enspace{}", " "), (r"\{", "{"), (r"\}", "}")):
         cell = cell.replace(tex, plain)
     return cell
