@@ -25,7 +25,7 @@ ZERO = 1e-9
 """Scores nearer than this are equal: they were summed in another order. A hundredth of what one query weighs in the largest selection there is."""
 _NOISE = 1e-14  # of topic sums; the least difference of two ranks weighs 1e-10 in the largest selection
 _EXACT = 13  # units from which all patterns of signs are fewer than the flips
-_WIDE = 128  # units whose signs are drawn at once
+_WIDE = 512  # units whose signs are drawn at once
 _ROWS = 400  # of differences that are flipped at once: with the usual flips, some 50 MB
 _DRAWN = 8_000_000  # numbers of a block of resamples: 32 MB; much smaller ones, and the product takes several times as long
 

@@ -177,7 +177,7 @@ table.cb.cb-small{font-size:.8rem}table.cb.cb-small th,table.cb.cb-small td{padd
 .cb-bar{display:inline-block;position:relative;width:80px;height:14px;margin-left:.35rem;vertical-align:middle;print-color-adjust:exact}
 .cb-bar::before{content:"";position:absolute;left:0;right:0;top:6.5px;height:1px;background:color-mix(in srgb,currentColor 18%,transparent)}
 .cb-n{display:inline-block;min-width:2.4em;text-align:right}
-.cb-bar i{position:absolute;top:4px;height:6px;min-width:3px;border-radius:2px;background:color-mix(in srgb,#2f79b5 55%,transparent)}
+.cb-bar i{position:absolute;top:4px;height:6px;min-width:3px;border-radius:2px;font-style:normal;background:color-mix(in srgb,#2f79b5 55%,transparent)}
 .cb-bar b{position:absolute;top:1px;width:2px;height:12px;margin-left:-1px;background:#2f79b5}
 .cb-note{font-size:.8rem;margin:.1rem 0 .8rem;max-width:60rem;opacity:.85}
 table.cb td.p{text-align:left;white-space:normal;min-width:14rem;max-width:30rem}
