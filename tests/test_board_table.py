@@ -269,4 +269,4 @@ def test_a_named_fraction_is_one_cell_to_read_and_two_in_files() -> None:
         {"system": "b", "worst": None, "worst_name": None},
     ]
     assert "12.5\u2002ar-ru, &lt;Sample&gt;" in table.html()
-    assert "12.5\u2002ar-ru, <Sample>" in table.latex()
+    assert r"12.5\enspace{}ar-ru, <Sample>" in table.latex()
